@@ -1,0 +1,58 @@
+"""The algorithms: one file per paper, one line here for each."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kinfold.algorithms.jule import JULE
+    from kinfold.estimator import DeepClusterer
+
+__all__ = ["JULE", "load"]
+
+_HOME = {
+    "JULE": "kinfold.algorithms.jule",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load an algorithm's module when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"kinfold.algorithms has no {name!r}; there are {', '.join(_HOME)}.")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def load(folder: str | Path) -> DeepClusterer:
+    """Read a run folder back into a fitted estimator.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder written by ``Clustering.save`` or ``kinfold cluster --out``. Nothing in it is unpickled.
+
+    Returns
+    -------
+    DeepClusterer
+        An estimator of the class and with the parameters named in ``run.json``, ready to predict.
+
+    Raises
+    ------
+    InputError
+        When the folder is not a run, or was made by an algorithm that this version does not have.
+    """
+    from kinfold.errors import InputError
+    from kinfold.results import Clustering
+
+    result = Clustering.load(folder)
+    name = str(result.run.get("algorithm"))
+    if name not in _HOME:
+        raise InputError(
+            f"{folder} was made by the algorithm {name!r}, which this version of kinfold does not have; "
+            f"it has {', '.join(_HOME)}. Install the version named in its run.json."
+        )
+    algorithm: type[DeepClusterer] = getattr(importlib.import_module(_HOME[name]), name)
+    return algorithm.from_result(result)
