@@ -1,0 +1,235 @@
+"""Arrays of images or features: how a shape is read, and which numbers become pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kinfold.errors import InputError
+
+__all__ = ["Array", "as_channels", "as_pixels", "fit_size", "stretch"]
+
+Array = npt.NDArray[Any]
+
+_EXPECTED = "expected (n, h, w), (n, h, w, 1|3), (n, 1|3, h, w), or (n, d) for features"
+_CHANNELS = (1, 3)
+_BLOCK = 2**24  # values looked at together, so that checks never double the memory
+
+
+def as_pixels(
+    array: Array,
+    *,
+    shape: tuple[int, ...] | None = None,
+    image_size: tuple[int, int] | None = None,
+    first: bool = False,
+    what: str = "images",
+) -> tuple[Array, list[str]]:
+    """Read an array as images or feature vectors: any -> (n, c, h, w) or (n, d).
+
+    The layout rule: two axes are features (n, d); three are grey images (n, h, w); four are colour or grey images whose
+    channel axis is the one of length 1 or 3. When both the second and the last axis could be channels, the layout that
+    gives `shape` wins if only one does; otherwise the last axis is the channels (NumPy's habit), or the second when
+    `first` is true (torch's habit).
+
+    The number rule: ``uint8`` stays; ``bool`` becomes 0 and 255; other integers become ``uint8`` unchanged when they all
+    lie in 0..255 (``uint16`` never counts as such), otherwise each image is stretched (see `stretch`); floating point
+    stays as it is, in ``float32``. Features are always ``float32``.
+
+    Parameters
+    ----------
+    array
+        The numbers. Not modified; the result may be a read-only view of it.
+    shape
+        The shape each image must get, ``(c, h, w)``, or ``(d,)`` for features.
+    image_size
+        ``(h, w)`` in pixels; ``None`` keeps the size.
+    first
+        Whether an ambiguous shape is read channels first.
+    what
+        The subject of an error's sentence.
+
+    Returns
+    -------
+    pixels, note
+        The images or features, and plain sentences about what was done to them.
+
+    Raises
+    ------
+    InputError
+        For other shapes, no rows, numbers that are not numbers, NaN or infinity.
+
+    Examples
+    --------
+    >>> pixels, note = as_pixels(np.zeros((5, 28, 28, 3), dtype=np.uint8))
+    >>> pixels.shape, note
+    ((5, 3, 28, 28), [])
+    """
+    array = np.asarray(array)
+    note: list[str] = []
+    _check_kind(array, what)
+    if array.ndim == 2:
+        return _vectors(array, shape, image_size, what), note
+    images = _channels_first(array, shape, first, what, note)
+    if shape is not None and len(shape) != 3:
+        raise InputError(f"{what} has shape {array.shape}; expected (n, {shape[0]}): features, as the model was fitted on.")
+    pixels = _as_numbers(images, what, note)
+    if shape is not None:
+        pixels = as_channels(pixels, shape[0])
+        image_size = (shape[1], shape[2])
+    if image_size is not None and pixels.shape[2:] != tuple(image_size):
+        before = "{} x {}".format(*pixels.shape[2:])
+        pixels = np.stack([fit_size(one, image_size) for one in pixels])
+        note.append(
+            f"resized {len(pixels)} images from {before} to {image_size[0]} x {image_size[1]} "
+            "(height x width; scaled to cover, centre crop)"
+        )
+    pixels = pixels.view()
+    pixels.flags.writeable = False
+    return pixels, note
+
+
+def _check_kind(array: Array, what: str) -> None:
+    if array.dtype.kind == "c":
+        raise InputError(f"Complex data not supported: {what} has dtype {array.dtype}; expected real numbers.")
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{what} has dtype {array.dtype}; expected numbers (uint8, another integer, float or bool).")
+    if array.ndim not in (2, 3, 4):
+        cure = " Reshape your data: X.reshape(-1, 1) for one feature, X[None] for one image." if array.ndim < 2 else ""
+        raise InputError(f"{what} has shape {array.shape}; {_EXPECTED}.{cure}")
+    if len(array) == 0:
+        raise InputError(f"{what} has 0 sample(s) (shape={array.shape}) while a minimum of 1 is required.")
+    if 0 in array.shape:
+        axis = "0 feature(s)" if array.ndim == 2 else "no pixels"
+        raise InputError(f"{what} has {axis} (shape={array.shape}) while a minimum of 1 is required.")
+
+
+def _vectors(array: Array, shape: tuple[int, ...] | None, image_size: tuple[int, int] | None, what: str) -> Array:
+    if shape is not None and len(shape) == 3:
+        raise InputError(f"{what} has shape {array.shape}, a feature matrix; expected images of shape {shape}.")
+    if shape is not None and array.shape[1] != shape[0]:
+        raise InputError(f"{what} has {array.shape[1]} features; expected {shape[0]}, as the model was fitted on.")
+    if image_size is not None:
+        raise InputError(f"{what} is a feature matrix of shape {array.shape}; image_size applies to images only.")
+    return _as_float(array, what)
+
+
+def _channels_first(array: Array, shape: tuple[int, ...] | None, first: bool, what: str, note: list[str]) -> Array:
+    """(n, h, w) or (n, h, w, c) or (n, c, h, w) -> (n, c, h, w), a view."""
+    if array.ndim == 3:
+        if array.shape[2] in _CHANNELS and min(array.shape[:2]) >= 8:
+            raise InputError(f"{what} has shape {array.shape}, which looks like one image; use images[None] for one image.")
+        if shape is not None and len(shape) == 3 and shape[0] in _CHANNELS[1:] and array.shape == shape:
+            raise InputError(f"{what} has shape {array.shape}, which is one image; use images[None] for one image.")
+        return array[:, None]
+    can_first, can_last = array.shape[1] in _CHANNELS, array.shape[3] in _CHANNELS
+    if not can_first and not can_last:
+        raise InputError(f"{what} has shape {array.shape}; {_EXPECTED}.")
+    last = np.moveaxis(array, 3, 1)
+    if can_first and can_last:
+        fits = [array.shape[1:] == shape, last.shape[1:] == shape]
+        if fits[0] != fits[1]:
+            first = fits[0]
+        layout = "(n, c, h, w)" if first else "(n, h, w, c)"
+        if array.shape != last.shape or array.shape[1] != 1:
+            note.append(f"shape {array.shape} could be read in two ways; it was read as {layout}")
+        return array if first else last
+    return array if can_first else last
+
+
+def _as_numbers(images: Array, what: str, note: list[str]) -> Array:
+    """(n, c, h, w) of any number -> the same in uint8 or float32."""
+    kind = images.dtype.kind
+    if images.dtype == np.uint8:
+        return images
+    if kind == "b":
+        return images.astype(np.uint8) * np.uint8(255)
+    if kind == "f":
+        return _as_float(images, what)
+    if images.dtype.itemsize != 2 or kind == "i":
+        low, high = int(images.min()), int(images.max())
+        if low >= 0 and high <= 255:
+            return images.astype(np.uint8)
+    note.append(f"stretched {len(images)} images of {images.dtype} to 0..255 (each from its 0.5 to its 99.5 percentile)")
+    return np.stack([stretch(one) for one in images])
+
+
+def _as_float(array: Array, what: str) -> Array:
+    """Any numbers -> float32 of the same shape, finite; a copy unless it is float32 already."""
+    with np.errstate(over="ignore"):
+        result: Array = array.astype(np.float32, copy=False)
+    step = max(1, _BLOCK // max(1, math.prod(result.shape[1:])))
+    for start in range(0, len(result), step):
+        good = np.isfinite(result[start : start + step]).reshape(len(result[start : start + step]), -1).all(axis=1)
+        if not good.all():
+            row = start + int(np.argmin(good))
+            raise InputError(
+                f"{what} contains NaN, infinity or a value too large for dtype('float32') (first in row {row}); "
+                "remove or fill those rows."
+            )
+    return result
+
+
+def stretch(image: Array) -> npt.NDArray[np.uint8]:
+    """Stretch one image of many grey levels to 0..255: any shape -> the same shape.
+
+    The 0.5 percentile becomes 0 and the 99.5 percentile 255, over all channels together; what lies beyond is clipped. A constant
+    image becomes 0. Each image is stretched by itself, so an image gives the same pixels whatever it is read with.
+
+    Examples
+    --------
+    >>> stretch(np.array([[1000, 3000]], dtype=np.uint16)).tolist()
+    [[0, 255]]
+    """
+    low, high = np.percentile(image, (0.5, 99.5))
+    if high <= low:  # nearly all pixels alike: let the few others be seen
+        low, high = float(image.min()), float(image.max())
+    if high <= low:
+        return np.zeros(image.shape, dtype=np.uint8)
+    scaled = (image.astype(np.float64) - low) * (255.0 / (high - low))
+    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
+
+
+def as_channels(pixels: Array, channels: int) -> Array:
+    """Grey to RGB by repetition, or RGB to grey by luma 0.299, 0.587, 0.114: (..., c, h, w) -> (..., channels, h, w).
+
+    Examples
+    --------
+    >>> as_channels(np.zeros((2, 1, 4, 4), dtype=np.uint8), 3).shape
+    (2, 3, 4, 4)
+    """
+    have = pixels.shape[-3]
+    if have == channels:
+        return pixels
+    if (have, channels) == (1, 3):
+        return np.repeat(pixels, 3, axis=-3)
+    if (have, channels) != (3, 1):
+        raise InputError(f"images have {have} channels; expected {channels}, as the model was fitted on.")
+    red, green, blue = pixels[..., 0, :, :], pixels[..., 1, :, :], pixels[..., 2, :, :]
+    if pixels.dtype == np.uint8:  # the integers Pillow uses, so that arrays and files agree to the last bit
+        grey: Array = (red * np.uint32(19595) + green * np.uint32(38470) + blue * np.uint32(7471) + np.uint32(0x8000)) >> 16
+        return grey.astype(np.uint8)[..., None, :, :]
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    return grey.astype(np.float32)[..., None, :, :]
+
+
+def fit_size(image: Array, size: tuple[int, int]) -> Array:
+    """Scale one image to cover `size` and crop the centre: (c, h, w) -> (c, *size).
+
+    Examples
+    --------
+    >>> fit_size(np.ones((3, 20, 40), dtype=np.float32), (10, 10)).shape
+    (3, 10, 10)
+    """
+    from PIL import Image
+
+    from kinfold.data.decode import cover
+
+    if image.shape[1:] == tuple(size):
+        return image
+    if image.dtype == np.uint8 and image.shape[0] == 3:
+        picture = cover(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), size)
+        return np.asarray(picture).transpose(2, 0, 1)
+    return np.stack([np.asarray(cover(Image.fromarray(np.ascontiguousarray(plane)), size)) for plane in image])
