@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["JULE", "load"]
+__all__ = ["JULE", "about", "load", "names"]
 
 _HOME = {
     "JULE": "kinfold.algorithms.jule",
@@ -24,6 +25,26 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value
+
+
+def names() -> list[str]:
+    """Name every algorithm, in the order of the alphabet.
+
+    >>> "JULE" in names()
+    True
+    """
+    return sorted(_HOME)
+
+
+def about(name: str) -> list[str]:
+    """Say what an algorithm is and who published it: the first paragraph of its file, read without running it.
+
+    >>> about("JULE")[0].startswith("JULE")
+    True
+    """
+    file = Path(__file__).with_name(f"{_HOME[name].rpartition('.')[2]}.py")
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or name
+    return text.split("\n\n")[0].splitlines()
 
 
 def load(folder: str | Path) -> DeepClusterer:

@@ -1,0 +1,156 @@
+"""What the command line draws while it works: a bar with the time left, or plain lines when nobody watches.
+
+Both kinds speak the language of :class:`kinfold.runtime.Progress` (``phase``, ``advance``, ``say``, ``done``). A
+terminal gets a bar that is redrawn; a file, a pipe or a log gets at most one line every few seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from kinfold.runtime import Progress
+
+__all__ = ["Bar", "Lines", "duration", "for_stream"]
+
+
+def duration(seconds: float) -> str:
+    """Say a length of time the way people do.
+
+    >>> duration(0.42), duration(75), duration(7384)
+    ('0.4 s', '1 min 15 s', '2 h 3 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def for_stream(stream: TextIO) -> Progress:
+    """Choose the bar for a terminal and plain lines for everything else.
+
+    >>> import io
+    >>> type(for_stream(io.StringIO())).__name__
+    'Lines'
+    """
+    return Bar(stream) if stream.isatty() else Lines(stream)
+
+
+class Lines(Progress):
+    """Progress as plain lines: one at the start of a phase, then at most one every `every` seconds.
+
+    Parameters
+    ----------
+    stream : file, optional
+        Where the lines go; standard output by default.
+    every : float
+        The shortest time between two lines of one phase, in seconds.
+    clock : callable
+        Returns the time in seconds.
+
+    Examples
+    --------
+    >>> import sys
+    >>> lines = Lines(sys.stdout, clock=iter(range(0, 600, 30)).__next__)
+    >>> lines.phase("reading images", 4)
+    reading images (4)
+    >>> lines.advance()
+    reading images: 1 of 4, about 1 min 30 s left
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, every: float = 10.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream if stream is not None else sys.stdout
+        self._every = every
+        self._clock = clock
+        self._name = ""
+        self._total: int | None = None
+        self._count = 0
+        self._started = self._spoken = 0.0
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Begin a part of the work with `total` steps, or None when that is not known."""
+        self._name, self._total, self._count = name, total, 0
+        self._started = self._spoken = self._clock()
+        self.say(name if total is None else f"{name} ({total:,})")
+
+    def advance(self, n: int = 1) -> None:
+        """Count `n` more steps as done."""
+        self._count += n
+        now = self._clock()
+        if now - self._spoken < self._every:
+            return
+        self._spoken = now
+        if self._total is None:
+            self.say(f"{self._name}: {self._count:,} so far")
+        elif self._count < self._total:
+            left = (now - self._started) / max(self._count, 1) * (self._total - self._count)
+            self.say(f"{self._name}: {self._count:,} of {self._total:,}, about {duration(left)} left")
+
+    def say(self, sentence: str) -> None:
+        """Write one line."""
+        self._stream.write(sentence + "\n")
+        self._stream.flush()
+
+    def done(self) -> None:
+        """Nothing is left on the screen that would need clearing."""
+
+
+class Bar(Progress):
+    """Progress as a bar with the time left, for a terminal.
+
+    Parameters
+    ----------
+    stream : file
+        The terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        # A narrow console would cut file names in the middle; soft wrapping leaves that to the terminal.
+        self._console = Console(file=stream, markup=False, highlight=False, emoji=False)
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Begin a part of the work with `total` steps, or None when that is not known."""
+        if self._bars is None:
+            self._bars = Bars(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._bars.start()
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+        self._task = self._bars.add_task(name, total=total)
+
+    def advance(self, n: int = 1) -> None:
+        """Count `n` more steps as done."""
+        if self._bars is not None and self._task is not None:
+            self._bars.advance(self._task, n)
+
+    def say(self, sentence: str) -> None:
+        """Write one line above the bar."""
+        self._console.print(sentence, soft_wrap=True)
+
+    def done(self) -> None:
+        """Take the bar off the screen."""
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars = self._task = None
