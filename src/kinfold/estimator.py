@@ -1,0 +1,566 @@
+"""DeepClusterer: scikit-learn outside, rounds inside. An algorithm writes four verbs and a network, and no more."""
+
+from __future__ import annotations
+
+import hashlib
+import numbers
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from typing_extensions import Self
+
+from kinfold.data.images import Images, as_images
+from kinfold.errors import InputError, KinfoldError
+from kinfold.files import weights
+from kinfold.health import Row, Watch, summary
+from kinfold.metrics import accuracy, ari, nmi
+from kinfold.results import Clustering, claim
+from kinfold.runtime import Interrupted, Runtime
+from kinfold.strangeness import Strangeness
+from kinfold.train import embed
+from kinfold.versions import describe
+
+Labels = np.ndarray[Any, np.dtype[np.int64]]
+Probabilities = np.ndarray[Any, np.dtype[np.float64]]
+SCORES = {"nmi": nmi, "acc": accuracy, "ari": ari}
+
+
+@dataclass
+class State:
+    """All that changes while an algorithm runs, and all that a checkpoint holds.
+
+    Algorithms add fields: numbers, texts, arrays, tensors, networks, optimisers, generators, and dataclasses, lists or
+    dicts of these. Networks and optimisers are made in ``_start``.
+
+    Attributes
+    ----------
+    net
+        The network; its output is the embedding.
+    optimizer
+        Steps the network's weights, or None.
+    generator
+        The only source of chance.
+    labels : (n,) int64
+        Cluster of every image.
+    round
+        Finished rounds; the base class counts.
+    features : (n, d) float32 or None
+        The embedding of the fitted images, set after the last round.
+    """
+
+    net: nn.Module
+    optimizer: Optimizer | None
+    generator: torch.Generator
+    labels: Labels
+    round: int = 0
+    features: Tensor | None = None
+
+
+@dataclass
+class Record:
+    """What a round reports.
+
+    Attributes
+    ----------
+    loss
+        Mean loss, or None when nothing was trained.
+    n_clusters
+        Clusters that the algorithm has now, used or not.
+    extra
+        More columns for the history.
+    done
+        Plain sentences about what was done against trouble, such as "restarted 2 empty clusters".
+    """
+
+    loss: float | None
+    n_clusters: int
+    extra: dict[str, float | int | str] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Progress:
+    """What a checkpoint holds besides the state."""
+
+    identity: dict[str, Any]
+    history: list[Row]
+    done: list[str]
+    seconds: float
+    state: State
+
+
+class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """Base class of all algorithms.
+
+    A subclass stores its parameters in ``__init__`` and writes ``_start``, ``_round``, ``_done``, ``_assign`` and
+    ``_network``. Everything that changes lives in the state, so a run that was killed goes on with the same bits.
+
+    Attributes
+    ----------
+    labels_ : (n,) int64
+        Cluster of every fitted image.
+    embedding_ : (n, d) float32
+        Its features.
+    confidence_ : (n,) float32
+        The probability of its cluster.
+    outlier_ : (n,) float32
+        The share of fitted images that lie closer to their cluster, see :class:`kinfold.strangeness.Strangeness`.
+    n_clusters_ : int
+        Number of clusters.
+    n_features_in_ : int
+        Number of columns, when fitted on a 2-D array.
+    images_shape_ : tuple
+        ``(c, h, w)`` or ``(d,)`` of the fitted images; others are converted to it.
+    result_ : Clustering
+        All of the above and more, ready to save.
+    state_ : State
+        The state after the last round.
+    """
+
+    _presets: ClassVar[tuple[str, ...]] = ()
+
+    # -- the four verbs, and the network -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _start(self, images: Images, run: Runtime) -> State:
+        """Make the network, the optimiser and the first labels."""
+
+    @abstractmethod
+    def _round(self, state: State, images: Images, run: Runtime) -> Record:
+        """Do one round and update the state."""
+
+    @abstractmethod
+    def _done(self, state: State) -> bool:
+        """Whether no round is left."""
+
+    @abstractmethod
+    def _assign(self, state: State, features: Tensor) -> Probabilities:
+        """Probability of each cluster, ``(m, d) -> (m, k)`` float64, rows sum to one.
+
+        It may use ``state.features`` and ``state.labels`` of the fitted images and ``state.net``; a loaded state has
+        nothing else.
+        """
+
+    @abstractmethod
+    def _network(self, shape: tuple[int, ...]) -> nn.Module:
+        """Make the network for images of this shape, untrained, into which saved weights are loaded.
+
+        ``self.n_clusters_`` and ``self.images_shape_`` are set by then.
+        """
+
+    # -- scikit-learn --------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: ArrayLike | None = None, *, runtime: Runtime | None = None) -> Self:
+        """Learn features and clusters of images.
+
+        Parameters
+        ----------
+        X
+            Whatever :func:`kinfold.as_images` reads: a folder, paths, an array, a tensor, a Dataset, a feature matrix.
+        y
+            Known classes, ``(n,)``, used only for the scores in the history.
+        runtime
+            Device, precision, processes and folder.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            If the images or the parameters cannot be clustered.
+        Interrupted
+            After Ctrl-C; the sentence says how to go on.
+        """
+        run, images = runtime or Runtime(), self._images(X, fitting=True)
+        truth = self._truth(y, images)
+        self._check(images)
+        began = _Progress(self._identity(images), [], [], 0.0, state=None)  # type: ignore[arg-type]
+        if self._prepare_folder(run, began.identity):
+            return self._adopt(Clustering.load(Path(run.folder or "")))
+        with _saying_how_to_go_on(run):
+            with _dice(self._generator()):
+                began.state = self._wrap(self._start(images, run), run)
+            progress = self._resume(began, run)
+            state, watch = progress.state, Watch(progress.history, progress.state.labels)
+            while not self._done(state):
+                clock = time.perf_counter()
+                with _dice(state.generator):
+                    record = self._round(state, images, run)
+                self._log(progress, watch, record, truth, time.perf_counter() - clock)
+                run.save(state.round, progress)
+                run.progress.say(_sentence(progress.history[-1]))
+            return self._finish(progress, images, truth, run)
+
+    def fit_predict(self, X: Any, y: ArrayLike | None = None, *, runtime: Runtime | None = None) -> Labels:
+        """Fit and return the cluster of every image, ``-> (n,)``."""
+        return self.fit(X, y, runtime=runtime).labels_
+
+    def predict(self, X: Any, *, runtime: Runtime | None = None) -> Labels:
+        """Most probable cluster of images, new or old, ``-> (m,)``."""
+        return np.asarray(self._probabilities(self.transform(X, runtime=runtime)).argmax(1), dtype=np.int64)
+
+    def predict_proba(self, X: Any, *, runtime: Runtime | None = None) -> np.ndarray[Any, Any]:
+        """Probability of each cluster, ``-> (m, k)`` float32."""
+        # The features are float32, so more digits would differ from batch to batch.
+        return self._probabilities(self.transform(X, runtime=runtime)).astype(np.float32)
+
+    def transform(self, X: Any, *, runtime: Runtime | None = None) -> np.ndarray[Any, Any]:
+        """Features of images, ``-> (m, d)`` float32."""
+        check_is_fitted(self)
+        run = runtime or Runtime()
+        images = self._images(X, fitting=False)
+        return embed(run.to(self.state_.net), images, run).numpy()
+
+    def predict_table(self, X: Any, *, runtime: Runtime | None = None) -> dict[str, Any]:
+        """Cluster, confidence and strangeness of images, new or old.
+
+        Returns
+        -------
+        dict
+            ``labels (m,)``, ``confidence (m,)``: the probability of that cluster, ``outlier (m,)``: the share of fitted
+            images that lie closer to their cluster (1 is farther than all), ``probabilities (m, k)`` and
+            ``embedding (m, d)``.
+        """
+        features = self.transform(X, runtime=runtime)
+        probabilities = self._probabilities(features)
+        labels = np.asarray(probabilities.argmax(1), dtype=np.int64)
+        return {
+            "labels": labels,
+            "confidence": probabilities.max(1).astype(np.float32),
+            "outlier": self._strangeness().score(features, labels),
+            "probabilities": probabilities.astype(np.float32),
+            "embedding": features,
+        }
+
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """Names of the columns of :meth:`transform`, the class name in lower case and a number."""
+        check_is_fitted(self)
+        return super().get_feature_names_out(input_features)
+
+    @classmethod
+    def from_result(cls, result: Clustering) -> Self:
+        """A fitted estimator from a loaded run.
+
+        Raises
+        ------
+        InputError
+            If the run was made by another algorithm or its weights do not fit its parameters.
+        """
+        if result.run.get("algorithm") != cls.__name__:
+            raise InputError(f"the run was made by {result.run.get('algorithm')!r}; expected {cls.__name__}.")
+        parameters = result.run.get("parameters")
+        known = set(cls._get_param_names())
+        if not isinstance(parameters, dict) or not set(parameters) <= known:
+            raise InputError(f"run.json has parameters that {cls.__name__} does not know; expected {sorted(known)}.")
+        return cls(**parameters)._adopt(result)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.embedding_.shape[1])
+
+    # -- what comes in -------------------------------------------------------------------------------------------------
+
+    def _images(self, X: Any, *, fitting: bool) -> Images:
+        """Read the input; a plain 2-D array goes through scikit-learn's own validation."""
+        if _is_table(X):
+            X = validate_data(self, X, reset=fitting, dtype=np.float32, ensure_min_samples=1, copy=True)
+            X.flags.writeable = False
+            return Images(X, source=f"array {X.shape}")
+        if fitting:
+            size = getattr(self, "image_size", None)
+            images = as_images(X) if size is None else as_images(X, image_size=size)
+            for name in ("n_features_in_", "feature_names_in_"):
+                if hasattr(self, name):
+                    delattr(self, name)
+            return images
+        images = as_images(X, shape=self.images_shape_)
+        if images.shape != self.images_shape_:
+            raise InputError(f"the images have shape {images.shape}; this model was fitted on {self.images_shape_}.")
+        return images
+
+    def _truth(self, y: ArrayLike | None, images: Images) -> Labels | None:
+        """Known classes as whole numbers, from `y` or from the images."""
+        if y is None:
+            return None if images.labels is None else np.asarray(images.labels, dtype=np.int64)
+        found = np.asarray(y)
+        if found.shape == (len(images), 1):
+            found = found[:, 0]
+        if found.shape != (len(images),):
+            raise InputError(f"y has shape {found.shape}; expected ({len(images)},), one class an image.")
+        if found.dtype.kind not in "iu":
+            found = np.unique(found.astype(str) if found.dtype == object else found, return_inverse=True)[1]
+        return found.astype(np.int64)
+
+    def _check(self, images: Images) -> None:
+        """Refuse with one sentence what no algorithm can cluster."""
+        preset = getattr(self, "preset", None)
+        if self._presets and preset not in self._presets:
+            raise InputError(f"preset is {preset!r}; expected {' or '.join(map(repr, self._presets))}.")
+        k = getattr(self, "n_clusters", None)
+        if k is not None and (isinstance(k, bool) or not isinstance(k, numbers.Integral) or int(k) < 1):
+            raise InputError(f"n_clusters is {k!r}; expected a whole number of 1 or more, or None to estimate it.")
+        n = len(images)
+        if n < 2:
+            raise InputError(f"only {'one image' if n else 'no image'} came (n_samples = {n}); expected at least two.")
+        # In pieces: the pixels may be a memory map larger than the memory.
+        for start in range(0, n, 1024) if images.pixels.dtype.kind == "f" else ():
+            if not bool(np.isfinite(images.pixels[start : start + 1024]).all()):
+                raise InputError("the images contain NaN or infinity; replace those values first.")
+        different = int((images.duplicate_of < 0).sum())
+        if different == 1:
+            raise InputError(f"all {n} images are identical; there is nothing to tell apart.")
+        if k is not None and different < int(k):
+            kind = "images" if different == n else "different images"
+            raise InputError(f"n_clusters is {k}, but there are only {different} {kind}; ask for fewer clusters.")
+
+    def _generator(self) -> torch.Generator:
+        """A generator seeded by ``random_state``; the same on every process."""
+        state = check_random_state(getattr(self, "random_state", None))
+        if isinstance(getattr(self, "random_state", None), numbers.Integral):
+            seed = int(self.random_state)
+        else:
+            seed = int(state.randint(2**31 - 1))
+        return torch.Generator().manual_seed(Runtime().agree(seed))
+
+    # -- the run -------------------------------------------------------------------------------------------------------
+
+    def _identity(self, images: Images) -> dict[str, Any]:
+        """What must be equal for a run to go on: algorithm, parameters, images."""
+        digest = hashlib.blake2b(repr((images.shape, str(images.pixels.dtype), len(images))).encode(), digest_size=16)
+        digest.update(images.digests.tobytes())
+        return {"algorithm": type(self).__name__, "parameters": self._plain_parameters(), "images": digest.hexdigest()}
+
+    def _plain_parameters(self) -> dict[str, Any]:
+        return {name: _plain(value) for name, value in sorted(self.get_params(deep=False).items())}
+
+    def _prepare_folder(self, run: Runtime, identity: dict[str, Any]) -> bool:
+        """Check the run folder; True if it holds this very run, finished."""
+        if run.folder is None:
+            return False
+        folder = Path(run.folder)
+        claim(folder)
+        if run.checkpoint() is not None:
+            if not run.resume:
+                raise InputError(
+                    f"{folder} holds an unfinished run; resume it, or delete {folder / 'checkpoint'} to start over."
+                )
+            return False
+        if not run.resume or not (folder / "run.json").exists():
+            return False
+        _compare(Clustering.load(folder).run.get("identity"), identity, folder)
+        run.progress.say(f"{folder} is finished already.")
+        return True
+
+    def _resume(self, began: _Progress, run: Runtime) -> _Progress:
+        """Fill a fresh beginning from the last checkpoint, if there is one and it is of this run."""
+        expected = began.identity
+        progress: _Progress = run.load(began)
+        if run.folder is not None:
+            _compare(progress.identity, expected, Path(run.folder))
+        if progress.state.round:
+            run.progress.say(f"resumed after round {progress.state.round}.")
+        return progress
+
+    def _wrap(self, state: State, run: Runtime) -> State:
+        """Put every network and optimiser of the state on the machine."""
+        values = [(each.name, getattr(state, each.name)) for each in fields(state)]
+        optimizers = [value for _, value in values if isinstance(value, Optimizer)]
+        for name, value in values:
+            if isinstance(value, nn.Module):
+                setattr(state, name, run.wrap(value, *optimizers))
+        return state
+
+    def _log(self, progress: _Progress, watch: Watch, record: Record, truth: Labels | None, seconds: float) -> None:
+        """Count, measure and score a finished round."""
+        state = progress.state
+        state.round += 1
+        progress.seconds += seconds
+        progress.done.extend(f"round {state.round}: {sentence}" for sentence in record.done)
+        extra: dict[str, Any] = dict(record.extra)
+        if truth is not None:
+            extra |= {name: score(truth, state.labels) for name, score in SCORES.items()}
+        watch.row(state.round, record.loss, record.n_clusters, state.labels, seconds=seconds, extra=extra)
+
+    def _finish(self, progress: _Progress, images: Images, truth: Labels | None, run: Runtime) -> Self:
+        """Set the fitted attributes, and write and tidy the run folder."""
+        state = progress.state
+        state.features = embed(state.net, images, run)
+        if not bool(torch.isfinite(state.features).all()):
+            raise KinfoldError("the network's features contain NaN after the last round; lower the learning rate.")
+        probabilities = self._assign(state, state.features)
+        labels = np.asarray(state.labels, dtype=np.int64)
+        self.n_clusters_ = int(probabilities.shape[1])
+        self.images_shape_ = images.shape
+        self.state_ = state
+        features = state.features.numpy()
+        own = probabilities[np.arange(len(labels)), labels]
+        tree = getattr(state, "tree", None)
+        words = summary(progress.history, labels, progress.done)
+        self.result_ = Clustering(
+            labels=labels,
+            confidence=np.clip(own, 0, 1).astype(np.float32),
+            outlier=Strangeness(features, labels).fitted,
+            embedding=features,
+            names=list(images.names),
+            duplicate_of=np.asarray(images.duplicate_of, dtype=np.int64),
+            skipped=list(images.skipped),
+            history=progress.history,
+            tree=None if tree is None else {name: getattr(tree, name) for name in ("start", "merges", "affinity")},
+            truth=truth,
+            run={
+                "algorithm": type(self).__name__,
+                "parameters": self._plain_parameters(),
+                "identity": progress.identity,
+                "n_clusters": self.n_clusters_,
+                "shape": list(images.shape),
+                "source": images.source,
+                "note": list(images.note),
+                "label_names": images.label_names,
+                "seed": state.generator.initial_seed(),
+                "rounds": state.round,
+                "health": words,
+                **describe(run, progress.seconds),
+            },
+            weights=weights(state.net),
+            variants=dict(getattr(state, "variants", None) or {}),
+        )
+        self._publish()
+        for sentence in words:
+            run.progress.say(sentence)
+        if run.folder is not None and run.is_main:
+            self.result_.save(run.folder)
+            run.discard_checkpoint()
+        run.wait()
+        return self
+
+    def _publish(self) -> None:
+        """Set the fitted attributes that are parts of the result."""
+        self.labels_ = self.result_.labels
+        self.embedding_ = self.result_.embedding
+        self.confidence_ = self.result_.confidence
+        self.outlier_ = self.result_.outlier
+
+    def _adopt(self, result: Clustering) -> Self:
+        """Become fitted from a run that was saved."""
+        k, sides = result.run.get("n_clusters"), result.run.get("shape")
+        shape = sides if isinstance(sides, list) else []
+        whole = all(isinstance(side, int) and 0 < side <= 65536 for side in shape)
+        if not whole or len(shape) not in (1, 3) or not isinstance(k, int) or not 0 < k <= max(len(result), 1):
+            raise InputError("run.json has no valid shape or n_clusters; restore the folder or run again.")
+        if len(result) and not 0 <= int(result.labels.min()) <= int(result.labels.max()) < k:
+            raise InputError(f"labels.csv has clusters outside 0 to {k - 1}; restore the folder or run again.")
+        self.images_shape_, self.n_clusters_, self.result_ = tuple(shape), k, result
+        if len(shape) == 1:
+            self.n_features_in_ = shape[0]
+        net = self._network(self.images_shape_)
+        try:
+            net.load_state_dict(result.weights)
+        except RuntimeError:
+            raise InputError("model.safetensors does not fit the parameters in run.json; restore the folder.") from None
+        features = torch.from_numpy(result.embedding.copy())
+        self.state_ = State(
+            net.eval(), None, torch.Generator(), result.labels, int(result.run.get("rounds", 0)), features
+        )
+        self._publish()
+        return self
+
+    def _probabilities(self, features: np.ndarray[Any, Any]) -> Probabilities:
+        return np.asarray(self._assign(self.state_, torch.from_numpy(np.array(features))), dtype=np.float64)
+
+    def _strangeness(self) -> Strangeness:
+        return Strangeness(self.embedding_, self.labels_)
+
+
+def _is_table(X: Any) -> bool:
+    """Whether scikit-learn's validation understands the input better than as_images."""
+    if isinstance(X, (Images, Tensor, str, Path, torch.utils.data.Dataset)):
+        return False
+    if isinstance(X, np.ndarray):
+        return X.ndim < 3
+    if isinstance(X, (list, tuple)):
+        return not (X and (isinstance(X[0], (str, Path)) or np.ndim(X[0]) > 1))
+    return True
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON holds it; what JSON cannot hold is named by its type."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    return f"<{type(value).__name__}>"
+
+
+def _compare(found: Any, expected: dict[str, Any], folder: Path) -> None:
+    """Refuse to resume a run of something else, saying what differs."""
+    if not isinstance(found, dict):
+        raise InputError(f"{folder} does not say what it is a run of; give another folder.")
+    if found.get("algorithm") != expected["algorithm"]:
+        raise InputError(
+            f"{folder} is a run of {found.get('algorithm')}, not of {expected['algorithm']}; give another folder."
+        )
+    theirs, ours = found.get("parameters") or {}, expected["parameters"]
+    for name in sorted({*theirs, *ours}):
+        if theirs.get(name) != ours.get(name):
+            raise InputError(
+                f"{folder} was begun with {name}={theirs.get(name)!r}, not {ours.get(name)!r}; "
+                "give the same parameters, or another folder."
+            )
+    if found.get("images") != expected["images"]:
+        raise InputError(f"{folder} was begun with other images; give the same source, or another folder.")
+
+
+@contextmanager
+def _dice(generator: torch.Generator) -> Iterator[None]:
+    """Let layers that throw torch's common dice (first weights, dropout) throw ours; outside, nothing is changed."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        yield
+
+
+@contextmanager
+def _saying_how_to_go_on(run: Runtime) -> Iterator[None]:
+    """Turn Ctrl-C into a sentence."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if run.checkpoint() is not None:
+            words = f"interrupted; the finished rounds are saved in {run.folder}: resume it (--resume) to go on."
+        elif run.folder is not None:
+            words = "interrupted before the first round was finished; nothing was saved, so start again."
+        else:
+            words = "interrupted; nothing was saved: give a runtime with a folder, and a run can be resumed."
+        raise Interrupted(words) from None
+
+
+def _sentence(row: Row) -> str:
+    """One round in words."""
+    loss = "" if row["loss"] is None else f"loss {row['loss']:.4g}, "
+    trouble = f"; {row['health']}" if row["health"] else ""
+    score = f", NMI {row['nmi']:.3f}" if "nmi" in row else ""
+    return f"round {row['round']}: {loss}{row['used']} clusters, {row['changed']:.1%} moved{score}{trouble}."

@@ -1,0 +1,141 @@
+"""The two passes every method is made of: one that learns, one that looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kinfold.data.images import Images
+from kinfold.errors import KinfoldError
+from kinfold.runtime import Runtime
+
+Index = np.ndarray[Any, np.dtype[np.int64]]
+Loss = Callable[[nn.Module, Index, Tensor], Tensor]
+View = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class Trainable(Protocol):
+    """What :func:`fit_epoch` needs of a state."""
+
+    net: nn.Module
+    optimizer: Optimizer | None
+    generator: torch.Generator
+    round: int
+
+
+def pixels(images: Images, index: Index, run: Runtime) -> Tensor:
+    """Images as the networks see them: float32 on the device, bytes scaled to [0, 1], ``(b,) -> (b, c, h, w)``.
+
+    Vectors come as ``(b, d)``. Float images keep their own scale.
+    """
+    x = run.to(images.tensor(index))
+    return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
+
+
+def embed(
+    net: nn.Module, images: Images, run: Runtime, *, index: Index | None = None, batch_size: int = 1000
+) -> Tensor:
+    """Features of all images, in evaluation mode and without gradients, ``n images -> (n, d)`` float32 on the CPU.
+
+    Parameters
+    ----------
+    net
+        Maps a batch to ``(b, d)``.
+    index
+        Which images, in which order; None takes all.
+    batch_size
+        Images at a time. Processes take whole batches in turn, so the result is the same for any number of them.
+
+    Examples
+    --------
+    >>> from kinfold.data.images import as_images
+    >>> images = as_images(np.zeros((3, 8, 8), dtype=np.uint8))
+    >>> embed(nn.Flatten(), images, Runtime(device="cpu")).shape
+    torch.Size([3, 64])
+    """
+    index = np.arange(len(images)) if index is None else np.asarray(index, dtype=np.int64)
+    starts = range(0, len(index), batch_size)
+    own = starts[run.rank :: run.world]
+    training = net.training
+    net.eval()
+    features: Tensor | None = None
+    try:
+        for start in own:
+            rows = index[start : start + batch_size]
+            with torch.inference_mode(), run.autocast():
+                part = net(pixels(images, rows, run)).reshape(len(rows), -1)
+            if features is None:
+                features = torch.zeros(len(index), part.shape[1])
+            features[start : start + len(rows)] = part
+    finally:
+        net.train(training)
+    return _complete(features, len(index), run)
+
+
+def _complete(features: Tensor | None, n: int, run: Runtime) -> Tensor:
+    """Join the rows that the processes computed; rows of others are zero, so their sum is exact."""
+    if run.world == 1:
+        return torch.zeros(n, 0) if features is None else features
+    # A process may have had no batch, and then does not know d; the first always has one.
+    width = run.agree(0 if features is None else features.shape[1])
+    whole = torch.zeros(n, width) if features is None else features
+    return run.sum(run.to(whole)).cpu()
+
+
+def fit_epoch(
+    state: Trainable,
+    images: Images,
+    loss: Loss,
+    run: Runtime,
+    *,
+    batches: Iterable[Index],
+    view: View | None = None,
+) -> float:
+    """Make one pass over `batches`, one optimiser step a batch, and return the mean loss.
+
+    Parameters
+    ----------
+    state
+        Its network is trained by its optimiser.
+    loss
+        ``loss(net, index, x) -> scalar``. `index` is the global batch; `x` is this process's share of it, so the loss
+        calls ``run.gather(net(x))`` for what it computes over the batch.
+    batches
+        Positions of images, ``(b,)`` int64, one array a global batch.
+    view
+        ``view(x, generator) -> x``, drawn for the global batch so that the draws do not depend on the processes.
+
+    Raises
+    ------
+    KinfoldError
+        If a loss is not finite.
+    """
+    optimizer = state.optimizer
+    if optimizer is None:
+        raise KinfoldError("the state has no optimizer, so there is nothing to step; make one in _start.")
+    state.net.train()
+    total, count = 0.0, 0
+    for batch in batches:
+        index = np.asarray(batch, dtype=np.int64)
+        if view is None:
+            x = pixels(images, run.share(index), run)
+        else:
+            x = run.share(view(pixels(images, index, run), state.generator))
+        optimizer.zero_grad(set_to_none=True)
+        with run.autocast():
+            value = loss(state.net, index, x)
+        amount = float(value.detach())
+        if not math.isfinite(amount):
+            raise KinfoldError(
+                f"the loss became {amount} in round {state.round + 1}; lower the learning rate or scale the input."
+            )
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total, count = total + amount, count + 1
+    return total / count if count else 0.0
