@@ -1,4 +1,4 @@
-"""What Kinfold raises when something expected goes wrong: one sentence that says what came, what was expected, the cure."""
+"""What Kinfold raises when something expected goes wrong: one sentence with what came, what was expected, the cure."""
 
 from __future__ import annotations
 

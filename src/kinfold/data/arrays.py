@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from kinfold.data.decode import cover, stretch
+from kinfold.data.store import Array, allocate, is_mapped
 from kinfold.errors import InputError
 
-__all__ = ["Array", "as_channels", "as_pixels", "fit_size", "stretch"]
-
-Array = npt.NDArray[Any]
+__all__ = ["Array", "as_channels", "as_pixels", "fit_size"]
 
 _EXPECTED = "expected (n, h, w), (n, h, w, 1|3), (n, 1|3, h, w), or (n, d) for features"
 _CHANNELS = (1, 3)
@@ -34,9 +35,9 @@ def as_pixels(
     gives `shape` wins if only one does; otherwise the last axis is the channels (NumPy's habit), or the second when
     `first` is true (torch's habit).
 
-    The number rule: ``uint8`` stays; ``bool`` becomes 0 and 255; other integers become ``uint8`` unchanged when they all
-    lie in 0..255 (``uint16`` never counts as such), otherwise each image is stretched (see `stretch`); floating point
-    stays as it is, in ``float32``. Features are always ``float32``.
+    The number rule: ``uint8`` stays; ``bool`` becomes 0 and 255; other integers become ``uint8`` unchanged when they
+    all lie in 0..255 (``uint16`` never counts as such), otherwise each image is stretched (see `stretch`); floating
+    point stays as it is, in ``float32``. Features are always ``float32``.
 
     Parameters
     ----------
@@ -74,14 +75,17 @@ def as_pixels(
         return _vectors(array, shape, image_size, what), note
     images = _channels_first(array, shape, first, what, note)
     if shape is not None and len(shape) != 3:
-        raise InputError(f"{what} has shape {array.shape}; expected (n, {shape[0]}): features, as the model was fitted on.")
+        raise InputError(
+            f"{what} has shape {array.shape}; expected (n, {shape[0]}): features, as the model was fitted on."
+        )
     pixels = _as_numbers(images, what, note)
     if shape is not None:
         pixels = as_channels(pixels, shape[0])
         image_size = (shape[1], shape[2])
     if image_size is not None and pixels.shape[2:] != tuple(image_size):
         before = "{} x {}".format(*pixels.shape[2:])
-        pixels = np.stack([fit_size(one, image_size) for one in pixels])
+        side = image_size
+        pixels = _each(pixels, lambda one: fit_size(one, side), (pixels.shape[1], *side), pixels.dtype)
         note.append(
             f"resized {len(pixels)} images from {before} to {image_size[0]} x {image_size[1]} "
             "(height x width; scaled to cover, centre crop)"
@@ -120,7 +124,9 @@ def _channels_first(array: Array, shape: tuple[int, ...] | None, first: bool, wh
     """(n, h, w) or (n, h, w, c) or (n, c, h, w) -> (n, c, h, w), a view."""
     if array.ndim == 3:
         if array.shape[2] in _CHANNELS and min(array.shape[:2]) >= 8:
-            raise InputError(f"{what} has shape {array.shape}, which looks like one image; use images[None] for one image.")
+            raise InputError(
+                f"{what} has shape {array.shape}, which looks like one image; use images[None] for one image."
+            )
         if shape is not None and len(shape) == 3 and shape[0] in _CHANNELS[1:] and array.shape == shape:
             raise InputError(f"{what} has shape {array.shape}, which is one image; use images[None] for one image.")
         return array[:, None]
@@ -134,7 +140,7 @@ def _channels_first(array: Array, shape: tuple[int, ...] | None, first: bool, wh
             first = fits[0]
         layout = "(n, c, h, w)" if first else "(n, h, w, c)"
         if array.shape != last.shape or array.shape[1] != 1:
-            note.append(f"shape {array.shape} could be read in two ways; it was read as {layout}")
+            note.append(f"shape {array.shape} can be read in two ways; it was read as {layout}")
         return array if first else last
     return array if can_first else last
 
@@ -145,24 +151,42 @@ def _as_numbers(images: Array, what: str, note: list[str]) -> Array:
     if images.dtype == np.uint8:
         return images
     if kind == "b":
-        return images.astype(np.uint8) * np.uint8(255)
+        white: Array = images.astype(np.uint8) * np.uint8(255)
+        return white
     if kind == "f":
         return _as_float(images, what)
-    if images.dtype.itemsize != 2 or kind == "i":
+    if (kind, images.dtype.itemsize) != ("u", 2):
         low, high = int(images.min()), int(images.max())
         if low >= 0 and high <= 255:
             return images.astype(np.uint8)
-    note.append(f"stretched {len(images)} images of {images.dtype} to 0..255 (each from its 0.5 to its 99.5 percentile)")
-    return np.stack([stretch(one) for one in images])
+    note.append(
+        f"stretched {len(images)} images of {images.dtype} to 0..255 (each from its 0.5 to its 99.5 percentile)"
+    )
+    return _each(images, stretch, images.shape[1:], np.uint8)
+
+
+def _each(images: Array, change: Callable[[Array], Array], shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Change images one by one: (n, ...) -> (n, *shape); what came mapped from a large file goes to a file again."""
+    room = (len(images), *shape)
+    rows: Array = allocate(room, dtype).rows if is_mapped(images) else np.empty(room, dtype)
+    for i, image in enumerate(images):
+        rows[i] = change(image)
+    return rows
 
 
 def _as_float(array: Array, what: str) -> Array:
     """Any numbers -> float32 of the same shape, finite; a copy unless it is float32 already."""
-    with np.errstate(over="ignore"):
-        result: Array = array.astype(np.float32, copy=False)
-    step = max(1, _BLOCK // max(1, math.prod(result.shape[1:])))
-    for start in range(0, len(result), step):
-        good = np.isfinite(result[start : start + step]).reshape(len(result[start : start + step]), -1).all(axis=1)
+    result = array
+    if array.dtype != np.float32:
+        result = allocate(array.shape, np.float32).rows if is_mapped(array) else np.empty(array.shape, np.float32)
+    step = max(1, _BLOCK // max(1, math.prod(array.shape[1:])))
+    for start in range(0, len(array), step):
+        part = array[start : start + step]
+        if result is not array:
+            with np.errstate(over="ignore"):  # what overflows is found below
+                result[start : start + step] = part
+            part = result[start : start + step]
+        good = np.isfinite(part).reshape(len(part), -1).all(axis=1)
         if not good.all():
             row = start + int(np.argmin(good))
             raise InputError(
@@ -170,26 +194,6 @@ def _as_float(array: Array, what: str) -> Array:
                 "remove or fill those rows."
             )
     return result
-
-
-def stretch(image: Array) -> npt.NDArray[np.uint8]:
-    """Stretch one image of many grey levels to 0..255: any shape -> the same shape.
-
-    The 0.5 percentile becomes 0 and the 99.5 percentile 255, over all channels together; what lies beyond is clipped. A constant
-    image becomes 0. Each image is stretched by itself, so an image gives the same pixels whatever it is read with.
-
-    Examples
-    --------
-    >>> stretch(np.array([[1000, 3000]], dtype=np.uint16)).tolist()
-    [[0, 255]]
-    """
-    low, high = np.percentile(image, (0.5, 99.5))
-    if high <= low:  # nearly all pixels alike: let the few others be seen
-        low, high = float(image.min()), float(image.max())
-    if high <= low:
-        return np.zeros(image.shape, dtype=np.uint8)
-    scaled = (image.astype(np.float64) - low) * (255.0 / (high - low))
-    return np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
 
 
 def as_channels(pixels: Array, channels: int) -> Array:
@@ -209,7 +213,9 @@ def as_channels(pixels: Array, channels: int) -> Array:
         raise InputError(f"images have {have} channels; expected {channels}, as the model was fitted on.")
     red, green, blue = pixels[..., 0, :, :], pixels[..., 1, :, :], pixels[..., 2, :, :]
     if pixels.dtype == np.uint8:  # the integers Pillow uses, so that arrays and files agree to the last bit
-        grey: Array = (red * np.uint32(19595) + green * np.uint32(38470) + blue * np.uint32(7471) + np.uint32(0x8000)) >> 16
+        grey: Array = (
+            red * np.uint32(19595) + green * np.uint32(38470) + blue * np.uint32(7471) + np.uint32(0x8000)
+        ) >> 16
         return grey.astype(np.uint8)[..., None, :, :]
     grey = 0.299 * red + 0.587 * green + 0.114 * blue
     return grey.astype(np.float32)[..., None, :, :]
@@ -223,13 +229,10 @@ def fit_size(image: Array, size: tuple[int, int]) -> Array:
     >>> fit_size(np.ones((3, 20, 40), dtype=np.float32), (10, 10)).shape
     (3, 10, 10)
     """
-    from PIL import Image
-
-    from kinfold.data.decode import cover
-
     if image.shape[1:] == tuple(size):
         return image
     if image.dtype == np.uint8 and image.shape[0] == 3:
-        picture = cover(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), size)
-        return np.asarray(picture).transpose(2, 0, 1)
-    return np.stack([np.asarray(cover(Image.fromarray(np.ascontiguousarray(plane)), size)) for plane in image])
+        picture: Array = np.asarray(cover(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), size))
+        return picture.transpose(2, 0, 1)
+    planes: Array = np.stack([np.asarray(cover(Image.fromarray(np.ascontiguousarray(p)), size)) for p in image])
+    return planes

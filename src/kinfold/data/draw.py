@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from kinfold.data.arrays import Array
+from kinfold.data.decode import load_picture
 
 __all__ = ["bars", "from_file", "from_pixels"]
 
@@ -19,7 +20,7 @@ def from_pixels(pixels: Array, size: int) -> Image.Image:
     """
     if pixels.dtype.kind == "f":
         low, high = float(pixels.min()), float(pixels.max())
-        if 0 <= low and high <= 1:
+        if low >= 0 and high <= 1:
             low, high = 0.0, 1.0
         pixels = np.rint((pixels - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
     planes = np.ascontiguousarray(pixels.transpose(1, 2, 0))
@@ -29,11 +30,8 @@ def from_pixels(pixels: Array, size: int) -> Image.Image:
 
 def from_file(path: Path, size: int) -> Image.Image | None:
     """A picture of a file, at most size x size, or None when it can no longer be read."""
-    from kinfold.data.decode import open_picture
-
     try:
-        with open_picture(path, at_least=size) as picture:
-            return _shrink(picture.convert("RGB"), size)
+        return _shrink(load_picture(path, (size, size), crop=False).convert("RGB"), size)
     except Exception:  # a file that went away or changed: the decoded pixels serve instead
         return None
 
@@ -46,7 +44,7 @@ def bars(vector: Array, size: int) -> Image.Image:
     canvas = np.full((size, size, 3), 255, dtype=np.uint8)
     middle = size // 2
     for column in range(size):
-        reach = int(round(float(values[column * len(values) // size]) / top * (size // 2 - 1)))
+        reach = round(float(values[column * len(values) // size]) / top * (size // 2 - 1))
         start, stop = sorted((middle, middle - reach))
         canvas[start : stop + 1, column] = (70, 110, 180) if reach >= 0 else (200, 110, 70)
     return Image.fromarray(canvas)

@@ -13,13 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from kinfold.data.arrays import Array
+from kinfold.data.store import Array, allocate, is_mapped
 from kinfold.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["Images", "ReadingProgress", "Skipped", "as_images"]
+
+
+_BLOCK = 4096  # rows copied at a time
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ class Images:
     def duplicate_of(self) -> npt.NDArray[np.int64]:
         """The position of the first image with exactly the same pixels, or -1: (n,).
 
-        Pixels are compared as they were decoded to `shape`, so two files may differ in bytes and still be the same image.
+        Pixels are compared as they were decoded to `shape`, so two files may differ in bytes and still be the same
+        image.
         """
         if self._duplicate_of is None:
             keys = np.ascontiguousarray(self.digests).view("V16").ravel()
@@ -160,8 +164,8 @@ class Images:
         tensor([[0., 0., 1.],
                 [1., 0., 0.]])
         """
-        rows = self.pixels[_as_index(index)]
-        return torch.from_numpy(np.array(rows, order="C", copy=True, subok=False))
+        rows: Array = np.array(self.pixels[_as_index(index)], order="C", copy=True, subok=False)
+        return torch.from_numpy(rows)
 
     def select(self, index: Any) -> Images:
         """Some of the images, in the order of `index`, with everything known about them.
@@ -172,7 +176,7 @@ class Images:
         ['2', '0']
         """
         where = np.arange(len(self))[_as_index(index)]
-        pixels = self.pixels[_as_index(index)]
+        pixels = self._rows(where)
         pixels.flags.writeable = False
         return Images(
             pixels,
@@ -186,11 +190,20 @@ class Images:
             digests=None if self._digests is None else self._digests[where],
         )
 
+    def _rows(self, where: npt.NDArray[np.int64]) -> Array:
+        """Rows as an array of their own, in a file when they came mapped from one and are too many for memory."""
+        if not is_mapped(self.pixels):
+            return np.asarray(self.pixels[where])
+        rows = allocate((len(where), *self.shape), self.pixels.dtype).rows
+        for start in range(0, len(where), _BLOCK):
+            rows[start : start + _BLOCK] = self.pixels[where[start : start + _BLOCK]]
+        return rows
+
     def thumbnail(self, i: int, size: int = 64) -> Image.Image:
         """A small RGB picture of image `i`, at most `size` pixels a side.
 
-        Drawn from the file when there is one (the whole picture, not the crop), otherwise from the pixels. A vector is drawn as a strip
-        of bars.
+        Drawn from the file when there is one (the whole picture, not the crop), otherwise from the pixels. A vector
+        is drawn as a strip of bars.
 
         Examples
         --------
@@ -222,18 +235,20 @@ def as_images(
     Parameters
     ----------
     source
-        A folder, nested or flat; a file of paths (``.txt`` or ``.csv``, one path a line); a list of paths; one image file; an
-        ``.npz`` (``images`` and, if known, ``labels``), ``.npy`` or HDF5 file (``data``, ``labels``); ``"torchvision:NAME"``; a NumPy
-        array or torch tensor ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, c, h, w)``; a torch ``Dataset`` of images or (image, label)
-        pairs; a feature matrix ``(n, d)``; or `Images`, returned as they are.
+        A folder, nested or flat; a file of paths (``.txt`` or ``.csv``, one path a line); a list of paths; one image
+        file; an ``.npz`` (``images`` and, if known, ``labels``), ``.npy`` or HDF5 file (``data``, ``labels``);
+        ``"torchvision:NAME"``; a NumPy array or torch tensor ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, c, h, w)``; a
+        torch ``Dataset`` of images or (image, label) pairs; a feature matrix ``(n, d)``; or `Images`, returned as
+        they are.
     labels
-        ``"from-folders"`` takes the first-level folder names as known classes; an array ``(n,)`` gives them. Used for scores only.
+        ``"from-folders"`` takes the first-level folder names as known classes; an array ``(n,)`` gives them. Used for
+        scores only.
     shape
         The shape every image must get, ``(c, h, w)`` or ``(d,)``, as for `predict`.
     image_size
-        The size to resize to, in pixels: one number for a square, or (height, width). By default files that share one size
-        of at most 128 x 128 are kept as they are, and any others have their shorter side resized to 128 and the centre
-        128 x 128 kept; arrays keep their size.
+        The size to resize to, in pixels: one number for a square, or (height, width). By default files that share one
+        size of at most 128 x 128 are kept as they are, and any others have their shorter side resized to 128 and the
+        centre 128 x 128 kept; arrays keep their size.
     cache
         The folder for decoded pixels when they exceed 1 GiB; a temporary file (in ``TMPDIR``) by default.
     progress
