@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import numbers
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,13 +22,13 @@ from typing_extensions import Self
 from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError, KinfoldError
 from kinfold.files import weights
-from kinfold.health import Row, Watch, summary
+from kinfold.health import Watch, summary
+from kinfold.journal import Journal, identify, in_words, is_finished, machine, resume, saying_how_to_go_on
 from kinfold.metrics import accuracy, ari, nmi
-from kinfold.results import Clustering, claim
-from kinfold.runtime import Interrupted, Runtime
+from kinfold.results import Clustering
+from kinfold.runtime import Runtime
 from kinfold.strangeness import Strangeness
 from kinfold.train import embed
-from kinfold.versions import describe
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
@@ -89,17 +86,6 @@ class Record:
     n_clusters: int
     extra: dict[str, float | int | str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
-
-
-@dataclass
-class _Progress:
-    """What a checkpoint holds besides the state."""
-
-    identity: dict[str, Any]
-    history: list[Row]
-    done: list[str]
-    seconds: float
-    state: State
 
 
 class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -186,25 +172,26 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         Interrupted
             After Ctrl-C; the sentence says how to go on.
         """
-        run, images = runtime or Runtime(), self._images(X, fitting=True)
+        run = runtime or Runtime()
+        images = self._images(X, run, fitting=True)
         truth = self._truth(y, images)
         self._check(images)
-        began = _Progress(self._identity(images), [], [], 0.0, state=None)  # type: ignore[arg-type]
-        if self._prepare_folder(run, began.identity):
+        identity = identify(type(self).__name__, self.get_params(deep=False), images)
+        if is_finished(run, identity):
             return self._adopt(Clustering.load(Path(run.folder or "")))
-        with _saying_how_to_go_on(run):
-            with _dice(self._generator()):
-                began.state = self._wrap(self._start(images, run), run)
-            progress = self._resume(began, run)
-            state, watch = progress.state, Watch(progress.history, progress.state.labels)
+        with saying_how_to_go_on(run):
+            with run.dice(self._generator()):
+                state = self._wrap(self._start(images, run), run)
+            journal = resume(Journal(state), identity, run)
+            watch = Watch(journal.history, state.labels)
             while not self._done(state):
-                clock = time.perf_counter()
-                with _dice(state.generator):
+                began = time.perf_counter()
+                with run.dice(state.generator):
                     record = self._round(state, images, run)
-                self._log(progress, watch, record, truth, time.perf_counter() - clock)
-                run.save(state.round, progress)
-                run.progress.say(_sentence(progress.history[-1]))
-            return self._finish(progress, images, truth, run)
+                self._log(journal, watch, record, truth, time.perf_counter() - began)
+                run.save(state.round, journal, identity)
+                run.progress.say(in_words(journal.history[-1]))
+            return self._finish(journal, identity, images, truth, run)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None, *, runtime: Runtime | None = None) -> Labels:
         """Fit and return the cluster of every image, ``-> (n,)``."""
@@ -212,19 +199,20 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
 
     def predict(self, X: Any, *, runtime: Runtime | None = None) -> Labels:
         """Most probable cluster of images, new or old, ``-> (m,)``."""
-        return np.asarray(self._probabilities(self.transform(X, runtime=runtime)).argmax(1), dtype=np.int64)
+        return np.asarray(self._probabilities(self._features(X, runtime)).argmax(1), dtype=np.int64)
 
     def predict_proba(self, X: Any, *, runtime: Runtime | None = None) -> np.ndarray[Any, Any]:
         """Probability of each cluster, ``-> (m, k)`` float32."""
         # The features are float32, so more digits would differ from batch to batch.
-        return self._probabilities(self.transform(X, runtime=runtime)).astype(np.float32)
+        return self._probabilities(self._features(X, runtime)).astype(np.float32)
 
     def transform(self, X: Any, *, runtime: Runtime | None = None) -> np.ndarray[Any, Any]:
         """Features of images, ``-> (m, d)`` float32."""
-        check_is_fitted(self)
-        run = runtime or Runtime()
-        images = self._images(X, fitting=False)
-        return embed(run.to(self.state_.net), images, run).numpy()
+        return self._features(X, runtime)
+
+    def fit_transform(self, X: Any, y: ArrayLike | None = None, *, runtime: Runtime | None = None) -> Any:
+        """Fit and return the features of the fitted images, ``-> (n, d)`` float32."""
+        return self.fit(X, y, runtime=runtime).embedding_
 
     def predict_table(self, X: Any, *, runtime: Runtime | None = None) -> dict[str, Any]:
         """Cluster, confidence and strangeness of images, new or old.
@@ -236,7 +224,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
             images that lie closer to their cluster (1 is farther than all), ``probabilities (m, k)`` and
             ``embedding (m, d)``.
         """
-        features = self.transform(X, runtime=runtime)
+        features = self._features(X, runtime)
         probabilities = self._probabilities(features)
         labels = np.asarray(probabilities.argmax(1), dtype=np.int64)
         return {
@@ -280,20 +268,19 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
-    def _images(self, X: Any, *, fitting: bool) -> Images:
+    def _images(self, X: Any, run: Runtime, *, fitting: bool) -> Images:
         """Read the input; a plain 2-D array goes through scikit-learn's own validation."""
         if _is_table(X):
             X = validate_data(self, X, reset=fitting, dtype=np.float32, ensure_min_samples=1, copy=True)
             X.flags.writeable = False
             return Images(X, source=f"array {X.shape}")
         if fitting:
-            size = getattr(self, "image_size", None)
-            images = as_images(X) if size is None else as_images(X, image_size=size)
+            images = as_images(X, image_size=getattr(self, "image_size", None), progress=run.progress)
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(self, name):
                     delattr(self, name)
             return images
-        images = as_images(X, shape=self.images_shape_)
+        images = as_images(X, shape=self.images_shape_, progress=run.progress)
         if images.shape != self.images_shape_:
             raise InputError(f"the images have shape {images.shape}; this model was fitted on {self.images_shape_}.")
         return images
@@ -344,43 +331,6 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
 
     # -- the run -------------------------------------------------------------------------------------------------------
 
-    def _identity(self, images: Images) -> dict[str, Any]:
-        """What must be equal for a run to go on: algorithm, parameters, images."""
-        digest = hashlib.blake2b(repr((images.shape, str(images.pixels.dtype), len(images))).encode(), digest_size=16)
-        digest.update(images.digests.tobytes())
-        return {"algorithm": type(self).__name__, "parameters": self._plain_parameters(), "images": digest.hexdigest()}
-
-    def _plain_parameters(self) -> dict[str, Any]:
-        return {name: _plain(value) for name, value in sorted(self.get_params(deep=False).items())}
-
-    def _prepare_folder(self, run: Runtime, identity: dict[str, Any]) -> bool:
-        """Check the run folder; True if it holds this very run, finished."""
-        if run.folder is None:
-            return False
-        folder = Path(run.folder)
-        claim(folder)
-        if run.checkpoint() is not None:
-            if not run.resume:
-                raise InputError(
-                    f"{folder} holds an unfinished run; resume it, or delete {folder / 'checkpoint'} to start over."
-                )
-            return False
-        if not run.resume or not (folder / "run.json").exists():
-            return False
-        _compare(Clustering.load(folder).run.get("identity"), identity, folder)
-        run.progress.say(f"{folder} is finished already.")
-        return True
-
-    def _resume(self, began: _Progress, run: Runtime) -> _Progress:
-        """Fill a fresh beginning from the last checkpoint, if there is one and it is of this run."""
-        expected = began.identity
-        progress: _Progress = run.load(began)
-        if run.folder is not None:
-            _compare(progress.identity, expected, Path(run.folder))
-        if progress.state.round:
-            run.progress.say(f"resumed after round {progress.state.round}.")
-        return progress
-
     def _wrap(self, state: State, run: Runtime) -> State:
         """Put every network and optimiser of the state on the machine."""
         values = [(each.name, getattr(state, each.name)) for each in fields(state)]
@@ -390,20 +340,22 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
                 setattr(state, name, run.wrap(value, *optimizers))
         return state
 
-    def _log(self, progress: _Progress, watch: Watch, record: Record, truth: Labels | None, seconds: float) -> None:
+    def _log(self, journal: Journal, watch: Watch, record: Record, truth: Labels | None, seconds: float) -> None:
         """Count, measure and score a finished round."""
-        state = progress.state
+        state: State = journal.state
         state.round += 1
-        progress.seconds += seconds
-        progress.done.extend(f"round {state.round}: {sentence}" for sentence in record.done)
+        journal.seconds += seconds
+        journal.done.extend(f"round {state.round}: {sentence}" for sentence in record.done)
         extra: dict[str, Any] = dict(record.extra)
         if truth is not None:
             extra |= {name: score(truth, state.labels) for name, score in SCORES.items()}
         watch.row(state.round, record.loss, record.n_clusters, state.labels, seconds=seconds, extra=extra)
 
-    def _finish(self, progress: _Progress, images: Images, truth: Labels | None, run: Runtime) -> Self:
+    def _finish(
+        self, journal: Journal, identity: dict[str, Any], images: Images, truth: Labels | None, run: Runtime
+    ) -> Self:
         """Set the fitted attributes, and write and tidy the run folder."""
-        state = progress.state
+        state: State = journal.state
         state.features = embed(state.net, images, run)
         if not bool(torch.isfinite(state.features).all()):
             raise KinfoldError("the network's features contain NaN after the last round; lower the learning rate.")
@@ -415,7 +367,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         features = state.features.numpy()
         own = probabilities[np.arange(len(labels)), labels]
         tree = getattr(state, "tree", None)
-        words = summary(progress.history, labels, progress.done)
+        words = summary(journal.history, labels, journal.done)
         self.result_ = Clustering(
             labels=labels,
             confidence=np.clip(own, 0, 1).astype(np.float32),
@@ -424,13 +376,13 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
             names=list(images.names),
             duplicate_of=np.asarray(images.duplicate_of, dtype=np.int64),
             skipped=list(images.skipped),
-            history=progress.history,
+            history=journal.history,
             tree=None if tree is None else {name: getattr(tree, name) for name in ("start", "merges", "affinity")},
             truth=truth,
             run={
-                "algorithm": type(self).__name__,
-                "parameters": self._plain_parameters(),
-                "identity": progress.identity,
+                "algorithm": identity["algorithm"],
+                "parameters": identity["parameters"],
+                "identity": identity,
                 "n_clusters": self.n_clusters_,
                 "shape": list(images.shape),
                 "source": images.source,
@@ -438,8 +390,10 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
                 "label_names": images.label_names,
                 "seed": state.generator.initial_seed(),
                 "rounds": state.round,
+                "restarts": sum(int(row.get("restarts", 0)) for row in journal.history),
+                "seconds": round(journal.seconds, 3),
                 "health": words,
-                **describe(run, progress.seconds),
+                **machine(run),
             },
             weights=weights(state.net),
             variants=dict(getattr(state, "variants", None) or {}),
@@ -484,6 +438,12 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         self._publish()
         return self
 
+    def _features(self, X: Any, runtime: Runtime | None) -> np.ndarray[Any, Any]:
+        check_is_fitted(self)
+        run = runtime or Runtime()
+        images = self._images(X, run, fitting=False)
+        return embed(run.to(self.state_.net), images, run).numpy()
+
     def _probabilities(self, features: np.ndarray[Any, Any]) -> Probabilities:
         return np.asarray(self._assign(self.state_, torch.from_numpy(np.array(features))), dtype=np.float64)
 
@@ -500,67 +460,3 @@ def _is_table(X: Any) -> bool:
     if isinstance(X, (list, tuple)):
         return not (X and (isinstance(X[0], (str, Path)) or np.ndim(X[0]) > 1))
     return True
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as JSON holds it; what JSON cannot hold is named by its type."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    return f"<{type(value).__name__}>"
-
-
-def _compare(found: Any, expected: dict[str, Any], folder: Path) -> None:
-    """Refuse to resume a run of something else, saying what differs."""
-    if not isinstance(found, dict):
-        raise InputError(f"{folder} does not say what it is a run of; give another folder.")
-    if found.get("algorithm") != expected["algorithm"]:
-        raise InputError(
-            f"{folder} is a run of {found.get('algorithm')}, not of {expected['algorithm']}; give another folder."
-        )
-    theirs, ours = found.get("parameters") or {}, expected["parameters"]
-    for name in sorted({*theirs, *ours}):
-        if theirs.get(name) != ours.get(name):
-            raise InputError(
-                f"{folder} was begun with {name}={theirs.get(name)!r}, not {ours.get(name)!r}; "
-                "give the same parameters, or another folder."
-            )
-    if found.get("images") != expected["images"]:
-        raise InputError(f"{folder} was begun with other images; give the same source, or another folder.")
-
-
-@contextmanager
-def _dice(generator: torch.Generator) -> Iterator[None]:
-    """Let layers that throw torch's common dice (first weights, dropout) throw ours; outside, nothing is changed."""
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
-        yield
-
-
-@contextmanager
-def _saying_how_to_go_on(run: Runtime) -> Iterator[None]:
-    """Turn Ctrl-C into a sentence."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if run.checkpoint() is not None:
-            words = f"interrupted; the finished rounds are saved in {run.folder}: resume it (--resume) to go on."
-        elif run.folder is not None:
-            words = "interrupted before the first round was finished; nothing was saved, so start again."
-        else:
-            words = "interrupted; nothing was saved: give a runtime with a folder, and a run can be resumed."
-        raise Interrupted(words) from None
-
-
-def _sentence(row: Row) -> str:
-    """One round in words."""
-    loss = "" if row["loss"] is None else f"loss {row['loss']:.4g}, "
-    trouble = f"; {row['health']}" if row["health"] else ""
-    score = f", NMI {row['nmi']:.3f}" if "nmi" in row else ""
-    return f"round {row['round']}: {loss}{row['used']} clusters, {row['changed']:.1%} moved{score}{trouble}."

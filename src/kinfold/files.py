@@ -14,7 +14,7 @@ import shutil
 import stat
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -305,7 +305,7 @@ def _dataclass_in(hint: Any) -> Any:
 # -- checkpoints -------------------------------------------------------------------------------------------------------
 
 
-def write_checkpoint(folder: Path, number: int, value: object) -> None:
+def write_checkpoint(folder: Path, number: int, value: object, about: Mapping[str, Any]) -> None:
     """Write ``folder/step-NNNNNNNN/`` as one atomic pair of files and delete the older ones."""
     arrays: dict[str, Tensor] = {}
     form = pack(value, arrays)
@@ -315,7 +315,7 @@ def write_checkpoint(folder: Path, number: int, value: object) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     write_bytes(temporary / "state.safetensors", safetensors.torch.save(arrays))
-    write_bytes(temporary / "state.json", json.dumps(form).encode())
+    write_bytes(temporary / "state.json", json.dumps({"about": about, "form": form}).encode())
     if final.exists():
         shutil.rmtree(final)
     temporary.rename(final)
@@ -331,13 +331,18 @@ def last_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def read_checkpoint(path: Path, like: object) -> Any:
-    """Read a checkpoint into `like`, the value made anew by the same program."""
-    form, arrays = read_json(path, "state.json"), read_tensors(path, "state.safetensors")
+def read_checkpoint(path: Path, like: object, check: Callable[[Any], None]) -> Any:
+    """Read a checkpoint into `like`, the value made anew by the same program, after `check` agreed to what it is of."""
+    stored, arrays = read_json(path, "state.json"), read_tensors(path, "state.safetensors")
+    check(stored.get("about"))
     try:
-        return unpack(form, arrays, like)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"{path} is damaged ({error!r}); delete the folder 'checkpoint' to start over.") from None
+        return unpack(stored["form"], arrays, like)
+    except (KeyError, TypeError, IndexError, AttributeError, RuntimeError, ValueError) as error:
+        if isinstance(error, KinfoldError):
+            raise
+        raise InputError(
+            f"{path} is damaged or of another version ({error!r}); delete the folder 'checkpoint' to start over."
+        ) from None
 
 
 def weights(net: nn.Module) -> dict[str, Tensor]:
