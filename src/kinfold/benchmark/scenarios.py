@@ -1,0 +1,228 @@
+"""Scenarios: what is measured, under ids that are permanent.
+
+An id never changes its workload. To measure something else, add an id. Results lie in
+``benchmarks/results/<id>.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kinfold.benchmark.datasets import SETS
+from kinfold.errors import InputError
+
+Task = Literal["cluster", "estimate", "predict", "speed"]
+Group = Literal["jule", "baselines", "ablation", "speed"]
+
+PRETRAINED = "efficientnet-lite0"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One workload.
+
+    Attributes
+    ----------
+    id : str
+        Permanent name.
+    group : str
+        Which ``kinfold benchmark`` command runs it.
+    task : str
+        ``"cluster"``: labels of the set; ``"estimate"``: the same without the number of clusters; ``"predict"``: fit on
+        the set, sort others; ``"speed"``: see `kinfold.benchmark.speed`.
+    algorithm : str
+        A public estimator, or a method of `kinfold.benchmark.baselines` or `kinfold.benchmark.speed`.
+    dataset : str or None
+        A key of `kinfold.benchmark.datasets.SETS`.
+    preset : str or None
+        The estimator's preset.
+    parameters : mapping
+        Further constructor parameters.
+    pretrained : str or None
+        Weights that were trained on other images; such a score is marked in every table.
+    deterministic : bool
+        Every seed gives the same answer, so one is run.
+    """
+
+    id: str
+    group: Group
+    task: Task
+    algorithm: str
+    dataset: str | None = None
+    preset: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: str | None = None
+    deterministic: bool = False
+
+    @property
+    def variant(self) -> str:
+        """What distinguishes this scenario from others of its algorithm and set: the last part of the id."""
+        return self.id.rsplit("-", 1)[-1]
+
+    @property
+    def command(self) -> str:
+        """The command that makes this result, without the number of seeds."""
+        if self.group == "speed":
+            return f"kinfold benchmark speed --only {self.id}"
+        if self.group == "jule" and self.task == "cluster":
+            preset = "" if self.variant == "default" else f" --preset {self.variant}"
+            return f"kinfold benchmark jule --data DIR --only {self.dataset}{preset}"
+        return f"kinfold benchmark {self.id} --data DIR"
+
+
+# Sets with a copy at hand, then those for which a user brings one.
+HERE = tuple(name for name, s in SETS.items() if not s.own)
+OWN = tuple(name for name, s in SETS.items() if s.own)
+PHOTOGRAPHS = ("flowers5", "imagenet10", "imagenet-dogs", "tiny-imagenet", "cub", "cars", "dogs", "stl10")
+YARDSTICKS = ("umist", "usps", "mnist-test")  # sets for which the released code's CPU seconds are known
+
+# Methods on pixels: (algorithm of `baselines`, largest n it is run on, why not beyond). Some need n² memory.
+ON_PIXELS: dict[str, tuple[str, int, str]] = {
+    "kmeans-pixels": ("kmeans", 10**9, ""),
+    "gdl-pixels": ("gdl", 10**9, ""),
+    "average-linkage-pixels": ("average_linkage", 12_000, "the distances of all pairs take n²·4 bytes"),
+    "spectral-pixels": (
+        "spectral",
+        12_000,
+        "the affinity of all pairs takes n²·8 bytes, its eigenvectors several times that",
+    ),
+    "ncuts-pixels": ("ncuts", 20_000, "the eigenvectors of the neighbour graph take hours without a preconditioner"),
+    "nmf-pixels": ("nmf", 10**9, ""),
+}
+DETERMINISTIC = ("gdl", "gdl_centred", "average_linkage")
+BESIDE = ("kmeans", "gdl")  # baselines that stand in the algorithm's own table
+
+
+def infeasible(prefix: str, dataset: str) -> str | None:
+    """Why a method on pixels is not run on a set, or None if it is.
+
+    Examples
+    --------
+    >>> infeasible("kmeans-pixels", "mnist-full") is None
+    True
+    >>> infeasible("average-linkage-pixels", "mnist-full")
+    'average-linkage-pixels is not run on 70,000 images: the distances of all pairs take n²·4 bytes'
+    """
+    _, largest, reason = ON_PIXELS[prefix]
+    n = SETS[dataset].n
+    return None if n <= largest else f"{prefix} is not run on {n:,} images: {reason}"
+
+
+def _jule() -> Iterator[Scenario]:
+    for name in (*HERE, *OWN):
+        for preset in ("default", "paper", *(("fast",) if name in YARDSTICKS else ())):
+            frozen = preset == "default" and name in PHOTOGRAPHS
+            yield Scenario(
+                f"jule-{name}-{preset}",
+                "jule",
+                "cluster",
+                "JULE",
+                name,
+                preset,
+                {"backbone": PRETRAINED} if frozen else {},
+                PRETRAINED if frozen else None,
+            )
+    for name in ("cifar10", "cifar10-full"):
+        yield Scenario(
+            f"jule-{name}-frozen", "jule", "cluster", "JULE", name, "default", {"backbone": PRETRAINED}, PRETRAINED
+        )
+    for name in HERE:
+        frozen = name in PHOTOGRAPHS
+        yield Scenario(
+            f"jule-{name}-estimated",
+            "jule",
+            "estimate",
+            "JULE",
+            name,
+            "default",
+            {"backbone": PRETRAINED} if frozen else {},
+            PRETRAINED if frozen else None,
+        )
+    yield Scenario("jule-mnist-test-predict", "jule", "predict", "JULE", "mnist-test", "default")
+
+
+def _baselines() -> Iterator[Scenario]:
+    for prefix, (algorithm, _, _) in ON_PIXELS.items():
+        for name in (*HERE, *OWN):
+            if infeasible(prefix, name) is None:
+                yield Scenario(
+                    f"{prefix}-{name}",
+                    "baselines",
+                    "cluster",
+                    algorithm,
+                    name,
+                    deterministic=algorithm in DETERMINISTIC,
+                )
+    for name in ("usps", "mnist-test", "mnist-full", "cmu-pie"):
+        yield Scenario(f"gdl-centred-{name}", "baselines", "cluster", "gdl_centred", name, deterministic=True)
+
+
+def _speed() -> Iterator[Scenario]:
+    for n in (10_000, 70_000, 1_000_000):
+        yield Scenario(f"agglomerate-{n}", "speed", "speed", "agglomerate", parameters={"n": n})
+    yield Scenario("agglomerate-dense-3000", "speed", "speed", "agglomerate_dense", parameters={"n": 3_000})
+
+
+SCENARIOS: dict[str, Scenario] = {s.id: s for s in (*_jule(), *_baselines(), *_speed())}
+
+
+def scenario(identifier: str) -> Scenario:
+    """Scenario of this id.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+
+    Examples
+    --------
+    >>> scenario("jule-umist-paper").command
+    'kinfold benchmark jule --data DIR --only umist --preset paper'
+    """
+    if identifier not in SCENARIOS:
+        raise InputError(
+            f"there is no benchmark scenario {identifier!r}; expected jule, baselines, ablation, speed, tables, or an "
+            f"id such as {', '.join(list(SCENARIOS)[:3])}."
+        )
+    return SCENARIOS[identifier]
+
+
+def select(name: str, only: str | None = None, preset: str | None = None) -> list[Scenario]:
+    """Scenarios that one command runs, in their permanent order.
+
+    Parameters
+    ----------
+    name
+        ``"jule"``: the paper's table, that is the estimator and, on the same input, k-means and plain graph degree
+        linkage; ``"baselines"``, ``"ablation"``, ``"speed"``; or the id of one scenario.
+    only
+        One set (or, for ``"speed"``, one id).
+    preset
+        ``"paper"``, ``"fast"``, ``"frozen"``: this preset of the estimator; None for its default. ``"all"`` for each.
+
+    Raises
+    ------
+    InputError
+        If nothing carries these names.
+
+    Examples
+    --------
+    >>> [s.id for s in select("jule", only="umist")]
+    ['jule-umist-default', 'kmeans-pixels-umist', 'gdl-pixels-umist']
+    """
+    if name not in ("jule", "baselines", "ablation", "speed"):
+        return [scenario(name)]
+    wanted = [s for s in SCENARIOS.values() if s.group == name]
+    if name == "jule":
+        tables = [s for s in wanted if s.task == "cluster"]
+        wanted = [s for s in tables if preset == "all" or s.variant == (preset or "default")]
+        if preset is None:
+            wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in BESIDE]
+    if only is not None:
+        wanted = [s for s in wanted if only in (s.dataset, s.id)]
+    if not wanted:
+        chosen = f"{name!r}" + (f" with only={only!r}" if only else "") + (f" and preset={preset!r}" if preset else "")
+        raise InputError(f"no benchmark scenario is called {chosen}; expected a set among {', '.join(SETS)}.")
+    return wanted

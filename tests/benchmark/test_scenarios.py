@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from kinfold.benchmark import baselines, scenarios, speed
+from kinfold.benchmark.datasets import SETS
+from kinfold.benchmark.scenarios import SCENARIOS, select
+
+JULE_SETS = ["umist", "coil20", "coil100", "usps", "mnist-test", "mnist-full", "cmu-pie", "cifar10", "flowers5"]
+
+
+@pytest.mark.parametrize("name", JULE_SETS)
+def test_every_set_has_its_permanent_ids(name: str) -> None:
+    for identifier in (f"jule-{name}-default", f"jule-{name}-paper", f"kmeans-pixels-{name}", f"gdl-pixels-{name}"):
+        assert SCENARIOS[identifier].dataset == name
+
+
+def test_ids_say_what_they_are() -> None:
+    assert [f"agglomerate-{n}" in SCENARIOS for n in (10_000, 70_000, 1_000_000)] == [True] * 3
+    assert "agglomerate-dense-3000" in SCENARIOS
+    for identifier, found in SCENARIOS.items():
+        assert found.id == identifier
+        assert identifier == identifier.lower()
+        assert found.dataset is None or found.dataset in SETS
+
+
+def test_what_is_not_run_has_a_reason() -> None:
+    for prefix in scenarios.ON_PIXELS:
+        for name in scenarios.HERE:
+            ran, reason = f"{prefix}-{name}" in SCENARIOS, scenarios.infeasible(prefix, name)
+            assert ran == (reason is None)
+    assert "9" not in str(scenarios.infeasible("spectral-pixels", "umist"))
+
+
+def test_every_method_and_part_exists() -> None:
+    for found in SCENARIOS.values():
+        if found.group == "baselines":
+            assert found.algorithm in baselines.METHODS
+        if found.group == "speed":
+            assert set(speed.parts(found)) <= set(speed.PARTS)
+
+
+def test_pretrained_is_said_where_a_pretrained_backbone_is_asked_for() -> None:
+    for found in SCENARIOS.values():
+        assert (found.parameters.get("backbone") is not None) == (
+            found.group == "jule" and found.pretrained is not None
+        )
+
+
+def test_a_command_selects_the_scenario_it_is_printed_beside() -> None:
+    for found in SCENARIOS.values():
+        words = found.command.split()
+        options = dict(zip(words[3::2], words[4::2], strict=True))
+        chosen = select(words[2], options.get("--only"), options.get("--preset"))
+        assert found in chosen, found.id
+
+
+def test_the_table_of_an_algorithm_has_its_baselines() -> None:
+    assert [s.id for s in select("jule", "usps")] == ["jule-usps-default", "kmeans-pixels-usps", "gdl-pixels-usps"]
+    assert [s.id for s in select("jule", "usps", "paper")] == ["jule-usps-paper"]
+    assert [s.id for s in select("jule", "cifar10", "frozen")] == ["jule-cifar10-frozen"]
+    assert {s.variant for s in select("jule", "usps", "all")} == {"default", "paper", "fast"}
+    assert [s.id for s in select("gdl-pixels-umist")] == ["gdl-pixels-umist"]
+
+
+def test_unknown_names_are_one_sentence() -> None:
+    with pytest.raises(ValueError, match=r"no benchmark scenario 'nothing'; expected jule"):
+        select("nothing")
+    with pytest.raises(ValueError, match=r"only='mars'; expected a set among umist"):
+        select("jule", "mars")
