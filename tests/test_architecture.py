@@ -16,6 +16,8 @@ PACKAGE = ROOT / "src" / "kinfold"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__") for path in FILES}
 
+ALL = {*(name.split(".")[1] for name in MODULES if "." in name), ""}
+
 # What each part may import from Kinfold, besides itself and `errors`. Nothing else may.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
@@ -28,17 +30,31 @@ ARROWS: dict[str, set[str]] = {
     "ops": {"runtime"},
     "train": {"runtime", "data"},
     "results": {"files", "data", "metrics", "ops"},
-    "estimator": {"train", "runtime", "results", "health", "data", "metrics", "files", "ops"},
+    "strangeness": set(),
+    "versions": {"runtime"},
+    "estimator": {
+        "train",
+        "runtime",
+        "results",
+        "health",
+        "strangeness",
+        "versions",
+        "data",
+        "metrics",
+        "files",
+        "ops",
+    },
     "checks": {"estimator", "runtime", "data", "results"},
     "algorithms": {"estimator", "train", "ops", "nn", "data", "results", "runtime"},
     "report": {"results", "metrics", "data", "files", "ops"},
-    "benchmark": {"results", "metrics", "data", "files", "algorithms", "ops", "estimator", "runtime"},
+    "benchmark": {"results", "metrics", "data", "files", "algorithms", "ops", "estimator", "runtime", ""},
     "export": {"results", "estimator", "nn", "data", "files", "runtime"},
     "launch": set(),
-    "terminal": {"runtime"},
-    "cli": {*"algorithms benchmark data estimator export files launch report results runtime terminal".split(), ""},
+    "locate": {"data", "results", "runtime"},
+    "terminal": {"data", "export", "results", "runtime"},
+    "cli": ALL - {"cli", "__main__"},
     "__main__": {"cli"},
-    "": {*"algorithms checks data estimator ops report results runtime".split()},
+    "": ALL - {"cli", "__main__"},
 }
 SPEAKING = {"cli", "report"}  # where print, argument parsing and plotting may stand
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
@@ -133,7 +149,9 @@ def test_nothing_is_unpickled() -> None:
             options = {keyword.arg: keyword.value for keyword in call.keywords}
             unsafe = isinstance(options.get("allow_pickle"), ast.Constant) and options["allow_pickle"].value is True
             # A pretrained package's own weight file is the one thing read by torch, which then refuses everything else.
-            only_weights = isinstance(options.get("weights_only"), ast.Constant) and options["weights_only"].value is True
+            only_weights = (
+                isinstance(options.get("weights_only"), ast.Constant) and options["weights_only"].value is True
+            )
             torch_file = name == "torch.load" and not (only_weights and part(path) == "nn")
             if unsafe or torch_file or name == "torch.save":
                 wrong.append(where(path, call.lineno))

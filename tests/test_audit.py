@@ -41,8 +41,8 @@ def missing(name: str, root: Path = ROOT) -> list[str]:
         wanted.append(f"its paper in docs/references.bib, and that key in docs/algorithms/{name}.md, as [yang2016]")
     if not committed(name, root) and "No benchmark:" not in text:
         wanted.append(
-            "a committed scenario in benchmarks/results/ (`kinfold benchmark` writes it), or a sentence in its page that "
-            "begins 'No benchmark:' and says why"
+            "a committed scenario in benchmarks/results/ (`kinfold benchmark` writes it), or a sentence in its page "
+            "that begins 'No benchmark:' and says why"
         )
     return wanted
 

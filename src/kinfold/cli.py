@@ -20,12 +20,12 @@ import typer
 from kinfold import launch
 
 if TYPE_CHECKING:
-    from kinfold.data import Images
     from kinfold.estimator import DeepClusterer
-    from kinfold.results import Clustering
     from kinfold.runtime import Progress
 
 __all__ = ["app", "main"]
+
+SCIENCE, MACHINE = "The method", "The machine"
 
 app = typer.Typer(
     name="kinfold",
@@ -33,7 +33,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Sort a pile of unlabelled images into groups, look at them, and sort the next image the same way.",
     epilog="Begin with: kinfold cluster photos/ --out runs/a",
 )
 
@@ -64,11 +63,31 @@ Source = Annotated[
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder written by `kinfold cluster`.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Say more, and show the traceback when something fails.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", metavar="", help="Say more, and show the traceback when something fails.")
+]
 ImagesAt = Annotated[
     str | None,
     typer.Option("--images", metavar="SOURCE", help="Where the images are now, when they moved after the run."),
 ]
+
+
+def _show_version(wanted: bool) -> None:
+    """Answer --version and end."""
+    if wanted:
+        from kinfold import __version__
+
+        _say(f"kinfold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def kinfold_command(
+    version: Annotated[
+        bool, typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Sort a pile of unlabelled images into groups, look at them, and sort the next image the same way."""
 
 
 @app.command()
@@ -76,18 +95,28 @@ def cluster(
     source: Source,
     n_clusters: Annotated[
         int | None,
-        typer.Option("-k", "--clusters", min=1, help="Number of groups; estimated from the images when not given."),
+        typer.Option("-k", "--clusters", min=2, metavar="K", help="Number of groups; estimated when not given."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write the run to; runs/NAME-OF-THE-SOURCE when not given.")
+        Path | None, typer.Option(metavar="FOLDER", help="Where to write the run; runs/NAME-OF-SOURCE when not given.")
     ] = None,
-    algorithm: Annotated[str, typer.Option(help="Which method; `kinfold algorithms` lists them.")] = "jule",
+    algorithm: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Which method; `kinfold algorithms` lists them.", rich_help_panel=SCIENCE),
+    ] = "jule",
     preset: Annotated[
-        str | None, typer.Option(help="A named set of constants, such as 'default' or 'paper'.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A named set of constants, such as default or paper.", rich_help_panel=SCIENCE
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="The network: auto, efficientnet-lite0 (pretrained), timm:NAME, or another that the algorithm names."),
+        typer.Option(
+            metavar="NAME",
+            help="The network: auto, efficientnet-lite0 (pretrained), timm:NAME, or another that the algorithm has.",
+            rich_help_panel=SCIENCE,
+        ),
     ] = None,
     labels: Annotated[
         str | None,
@@ -95,23 +124,45 @@ def cluster(
             metavar="from-folders", help="Take class folders as true labels, to print a score; never used to cluster."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same groups.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out where it was stopped.")] = False,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same seed gives the same groups.", rich_help_panel=SCIENCE)
+    ] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", metavar="", help="Go on with the run in --out where it was stopped.")
+    ] = False,
     image_size: Annotated[
-        int | None, typer.Option(min=4, help="Resize images to this many pixels a side.")
+        int | None,
+        typer.Option(
+            min=4, metavar="PIXELS", help="Resize images to this many pixels a side.", rich_help_panel=SCIENCE
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=MACHINE)
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, float32 or bfloat16.", rich_help_panel=MACHINE)
+    ] = "auto",
     processes: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Share the work between N processes on this machine.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Share the work between N processes on this machine.", rich_help_panel=MACHINE
+        ),
     ] = 1,
     param: Annotated[
         list[str] | None,
-        typer.Option("--param", metavar="NAME=VALUE", help="Any other parameter of the algorithm; may be repeated."),
+        typer.Option(
+            "--param",
+            metavar="NAME=VALUE",
+            help="Any other parameter of the algorithm; may be repeated.",
+            rich_help_panel=SCIENCE,
+        ),
     ] = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", metavar="", help="Do not write report.html.")] = False,
     keep_checkpoint: Annotated[
-        bool, typer.Option("--keep-checkpoint", help="Keep what --resume needs after the end.")
+        bool,
+        typer.Option(
+            "--keep-checkpoint", metavar="", help="Keep what --resume needs after the end.", rich_help_panel=MACHINE
+        ),
     ] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -129,9 +180,8 @@ def cluster(
         param or [],
     )
     folder = out or Path("runs") / (Path(source.split(":")[-1]).stem or "images")
-    if launch.is_main() and _finished(folder, resume):
-        _say(f"{folder} is finished already; nothing was changed.", *_next_steps(folder))
-        return
+    if launch.is_main():
+        _check_free(folder, resume)
     if processes > 1 and not launch.is_worker():
         launch.relaunch(processes, sys.argv[1:], verbose=verbose)
         return
@@ -139,10 +189,12 @@ def cluster(
     from kinfold.data import as_images
     from kinfold.report import write_report
     from kinfold.runtime import Runtime
+    from kinfold.terminal import describe_images, describe_result, next_steps
 
     progress = _progress()
     try:
         images = as_images(source, labels=labels, image_size=image_size, cache=None, progress=progress)
+        images.source = str(Path(source))  # as typed, so that report and export find it again
         model = _algorithm(algorithm)(**chosen, random_state=seed)
         run = Runtime(
             device=device,
@@ -152,7 +204,7 @@ def cluster(
             keep_checkpoint=keep_checkpoint,
             progress=progress,
         )
-        _describe_images(images, progress, verbose)
+        _tell(progress, describe_images(images, verbose))
         model.fit(images, runtime=run)
         if not launch.is_main():
             return
@@ -161,7 +213,7 @@ def cluster(
             write_report(model.result_, images, folder / "report.html")
     finally:
         progress.done()
-    _say(*_describe_result(model.result_, images), *_next_steps(folder))
+    _say(*describe_result(model.result_), *next_steps(folder))
 
 
 @app.command()
@@ -183,6 +235,8 @@ def predict(
     """
     import kinfold
     from kinfold import export
+    from kinfold.locate import files_of
+    from kinfold.terminal import describe_images, describe_plan
 
     target = Path(out) if out and out != "-" else run / "predictions.csv"
     if out != "-" and target.exists():
@@ -191,7 +245,7 @@ def predict(
     try:
         model = kinfold.load(run)
         images = kinfold.as_images(source, shape=model.images_shape_, progress=progress)
-        _describe_images(images, progress, verbose)
+        _tell(progress, describe_images(images, verbose))
         columns = export.predictions(model, images)
         if out == "-":
             sys.stdout.write(export.csv_text(columns))
@@ -200,8 +254,9 @@ def predict(
             progress.say(f"{len(images):,} images sorted into {len(set(columns['cluster']))} groups.")
             progress.say(f"Written: {target}")
         if to_folders is not None:
-            plan = export.plan_folders(columns, _root(source), to_folders)
-            _carry_out(plan, "copy", progress)
+            plan = export.plan_folders(columns, files_of(source), to_folders)
+            written = export.write_folders(plan, "copy", progress)
+            _tell(progress, [*describe_plan(plan), f"Written: {to_folders} ({written:,} files)"])
     finally:
         progress.done()
 
@@ -209,7 +264,9 @@ def predict(
 @app.command()
 def report(
     run: Run,
-    out: Annotated[Path | None, typer.Option(help="The page to write; RUN/report.html when not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page to write; RUN/report.html when not given.")
+    ] = None,
     images: ImagesAt = None,
     verbose: Verbose = False,
 ) -> None:
@@ -217,13 +274,22 @@ def report(
 
     Example: kinfold report runs/a
     """
+    from kinfold.errors import InputError
+    from kinfold.locate import images_of, source_of
     from kinfold.report import write_report
     from kinfold.results import Clustering
 
     progress = _progress()
     try:
         result = Clustering.load(run)
-        found = _images_of(result, images, progress)
+        try:
+            found = images_of(result, source_of(result, run, images), progress)
+        except InputError as error:
+            if images:
+                raise
+            found = None
+            _tell(progress, [str(error), "Without them the report shows names in place of pictures."])
+        progress.phase("writing the report", None)
         target = write_report(result, found, out or run / "report.html")
     finally:
         progress.done()
@@ -233,16 +299,22 @@ def report(
 @app.command()
 def export(
     run: Run,
-    to: Annotated[Target, typer.Option(help="What to make of the run.")],
-    dest: Annotated[Path, typer.Option(help="The file or, for folders, the folder to write.")],
-    how: Annotated[How, typer.Option(help="For folders: copies, or links that take no space.")] = How.copy,
+    to: Annotated[Target, typer.Option(metavar="csv|parquet|folders|onnx", help="What to make of the run.")],
+    dest: Annotated[Path, typer.Option(metavar="PATH", help="The file or, for folders, the folder to write.")],
+    how: Annotated[
+        How, typer.Option(metavar="copy|hardlink|symlink", help="For folders: copies, or links that take no space.")
+    ] = How.copy,
     n_clusters: Annotated[
-        int | None, typer.Option("-k", "--clusters", min=1, help="Cut the merge tree at another number of groups.")
+        int | None,
+        typer.Option("-k", "--clusters", min=1, metavar="K", help="Cut the merge tree at another number of groups."),
     ] = None,
     min_confidence: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="For folders: less certain images go to a folder 'unsure'.")
+        float,
+        typer.Option(min=0.0, max=1.0, metavar="P", help="For folders: less certain images go to a folder 'unsure'."),
     ] = 0.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="For folders: print the plan, write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="For folders: print the plan, write nothing.")
+    ] = False,
     images: ImagesAt = None,
     verbose: Verbose = False,
 ) -> None:
@@ -252,7 +324,9 @@ def export(
     """
     import kinfold
     from kinfold import export as exporting
+    from kinfold.locate import files_of, images_of, source_of
     from kinfold.results import Clustering
+    from kinfold.terminal import describe_plan
 
     if dry_run and to is not Target.folders:
         raise typer.BadParameter("--dry-run belongs to --to folders.")
@@ -260,39 +334,60 @@ def export(
     try:
         result = Clustering.load(run)
         if to is Target.onnx:
-            model = kinfold.load(run)
-            difference = exporting.write_onnx(model, dest, _images_of(result, images, progress))
+            sample = images_of(result, source_of(result, run, images), progress)
+            difference = exporting.write_onnx(kinfold.load(run), dest, sample)
             progress.say(f"Checked in onnxruntime: at most {difference:.1g} from predict_proba.")
             progress.say(f"Written: {dest} (input 'images', output 'probabilities')")
             return
         columns = exporting.table(result, None if n_clusters is None else result.cut(n_clusters))
         if to is Target.folders:
-            root = _root(images or _source_of(result, run))
-            plan = exporting.plan_folders(columns, root, dest, min_confidence=min_confidence)
+            files = files_of(source_of(result, run, images))
+            plan = exporting.plan_folders(columns, files, dest, min_confidence=min_confidence)
             if dry_run:
-                _say(*plan.lines(), f"{len(plan.moves):,} files would be written; nothing was.")
-            else:
-                _carry_out(plan, how.value, progress)
+                _say(*plan.lines(), f"{len(plan.moves):,} files would be written to {dest}; nothing was.")
+                return
+            written = exporting.write_folders(plan, how.value, progress)
+            _tell(progress, [*describe_plan(plan), f"Written: {dest} ({written:,} files)"])
             return
         write = exporting.write_csv if to is Target.csv else exporting.write_parquet
-        progress.say(f"Written: {write(columns, dest)} ({len(result.names):,} rows)")
+        progress.say(f"Written: {write(columns, dest)} ({len(result):,} rows)")
     finally:
         progress.done()
 
 
 @app.command()
 def benchmark(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="An algorithm, such as jule.")],
-    data: Annotated[Path, typer.Option(help="The folder that holds the data sets.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="jule (the paper's table), baselines, ablation, speed (needs no data), tables (writes the tables of "
+            "README and docs from the results), or the id of one scenario.",
+        ),
+    ],
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that holds the data sets.")] = None,
     only: Annotated[str | None, typer.Option(metavar="SET", help="Only this data set.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0 on.")] = 5,
-    out: Annotated[Path, typer.Option(help="Where the results go, one JSON a scenario.")] = Path("benchmarks/results"),
+    seeds: Annotated[int, typer.Option(min=1, help="How many runs, with seeds 0, 1, ...")] = 5,
+    preset: Annotated[str | None, typer.Option(help="Another preset than the default, or 'all'.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the results go, one JSON a scenario.")] = Path(
+        "benchmarks/results"
+    ),
     verbose: Verbose = False,
 ) -> None:
-    """Measure an algorithm and print the published table beside ours.
+    """Measure an algorithm on the published data sets; an interrupted benchmark goes on where it stopped.
 
     Example: kinfold benchmark jule --data data/ --only umist --seeds 5
     """
+    from kinfold import benchmark as benchmarks
+
+    progress = _progress()
+    try:
+        written = benchmarks.run(name, data, only, seeds, out, preset, progress)
+    finally:
+        progress.done()
+    _say(*(f"Written: {path}" for path in written))
+    if name != "tables":
+        _say("Next:    kinfold benchmark tables")
 
 
 @app.command()
@@ -313,6 +408,12 @@ def _say(*sentences: str) -> None:
     """Print one line each."""
     for sentence in sentences:
         print(sentence)
+
+
+def _tell(progress: Progress, sentences: list[str]) -> None:
+    """Say one line each, above what is drawn."""
+    for sentence in sentences:
+        progress.say(sentence)
 
 
 def _progress(quiet: bool = False) -> Progress:
@@ -356,8 +457,8 @@ def _parameters(algorithm: str, options: dict[str, Any], pairs: list[str]) -> di
     return chosen
 
 
-def _finished(folder: Path, resume: bool) -> bool:
-    """Whether the run is complete already; refuses a folder that this command would have to overwrite."""
+def _check_free(folder: Path, resume: bool) -> None:
+    """Refuse, before any image is read, a folder that this command would have to overwrite."""
     from kinfold.errors import InputError
     from kinfold.files import last_checkpoint
     from kinfold.results import claim
@@ -365,94 +466,12 @@ def _finished(folder: Path, resume: bool) -> bool:
     claim(folder)
     done, begun = (folder / "run.json").exists(), last_checkpoint(folder / "checkpoint") is not None
     if resume:
-        if not done and not begun:
+        if folder.exists() and not done and not begun:
             _say(f"There is no checkpoint in {folder}; starting from the beginning.")
-        return done
-    if done:
+    elif done:
         raise InputError(f"{folder} holds a finished run, which is not overwritten; give another folder with --out.")
-    if begun:
+    elif begun:
         raise InputError(f"{folder} holds an unfinished run; add --resume to go on, or give another folder with --out.")
-    return False
-
-
-def _describe_images(images: Images, progress: Progress, verbose: bool) -> None:
-    """Say what was read: number, size, what was resized, what was left out."""
-    shape = " x ".join(map(str, images.shape))
-    progress.say(f"{len(images):,} {'vectors' if images.is_vectors else 'images'} of {shape} from {images.source}")
-    for sentence in images.note:
-        progress.say(sentence)
-    if images.skipped:
-        shown = images.skipped if verbose else images.skipped[:3]
-        more = len(images.skipped) - len(shown)
-        for one in shown:
-            progress.say(f"skipped {one.path}: {one.reason}")
-        if more:
-            progress.say(f"skipped {more:,} more (--verbose lists all)")
-
-
-def _describe_result(result: Clustering) -> list[str]:
-    """Say what came out, in a few lines."""
-    import numpy as np
-
-    from kinfold.terminal import duration
-
-    sizes = np.unique(result.labels, return_counts=True)[1]
-    lines = [f"{len(sizes)} groups of {sizes.min():,} to {sizes.max():,} images."]
-    seconds = result.run.get("seconds")
-    if isinstance(seconds, (int, float)):
-        lines[0] = f"{lines[0][:-1]}, in {duration(seconds)}."
-    copies = int((result.duplicate_of >= 0).sum())
-    if copies:
-        lines.append(f"{copies:,} images are exact copies of another; labels.csv says of which.")
-    lines += [f"Health: {sentence}" for sentence in result.run.get("health", [])]
-    scores = result.scores()
-    if scores:
-        lines.append("Against the known labels: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
-    return lines
-
-
-def _next_steps(folder: Path) -> list[str]:
-    """Name what was written and what to type next."""
-    quoted = shlex.quote(str(folder))
-    page = folder / "report.html"
-    return [
-        f"Written: {folder} ({', '.join(p.name for p in sorted(folder.iterdir()) if p.is_file())})",
-        f"Look:    {page} in any browser" if page.exists() else f"Look:    kinfold report {quoted}",
-        f"Sort:    kinfold export {quoted} --to folders --dest sorted/ --dry-run",
-        f"Next:    kinfold predict {quoted} more_photos/",
-    ]
-
-
-def _root(source: str) -> Path:
-    """Return the folder that the names of a source's images are relative to."""
-    path = Path(source)
-    return path if path.is_dir() else path.parent
-
-
-def _source_of(result: Clustering, run: Path) -> str:
-    """Where the images of a run were."""
-    return str(result.run.get("source", ""))
-
-
-def _images_of(result: Clustering, moved: str | None, progress: Progress) -> Images | None:
-    """Read the images of a run again, at the size they were fitted at; None when they are not there."""
-    from kinfold.data import as_images
-
-    return as_images(moved, progress=progress) if moved else None
-
-
-def _carry_out(plan: Plan, how: str, progress: Progress) -> None:
-    """Write class folders and say what happened to each image."""
-    from kinfold.export import write_folders
-
-    written = write_folders(plan, how, progress)
-    for name, reason in plan.refused[:10]:
-        progress.say(f"left out {name!r}: {reason}")
-    if len(plan.refused) > 10:
-        progress.say(f"left out {len(plan.refused) - 10:,} more for the like reasons")
-    if plan.present:
-        progress.say(f"{len(plan.present):,} images were there already.")
-    progress.say(f"Written: {plan.destination} ({written:,} files)")
 
 
 # The one place where failures become sentences -----------------------------------------------------------------------

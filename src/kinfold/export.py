@@ -1,7 +1,8 @@
 """Take a clustering elsewhere: a table, class folders, or one ONNX graph that maps images to cluster probabilities.
 
-Names in a table are data, and may come from anywhere: a path that is absolute, climbs with ``..`` or leads through a
-link cannot read outside the folder of the images nor write outside the destination. Nothing that exists is overwritten.
+Names in a table are data, and may come from anywhere. They are looked up among the files that the source lists, so a
+path that is absolute or climbs with ``..`` reads nothing, and what is written stays below the destination. Nothing that
+exists is overwritten.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,17 +24,28 @@ from torch import Tensor, nn
 
 from kinfold.errors import InputError, KinfoldError
 from kinfold.files import safe_join, write_bytes, write_text
+from kinfold.runtime import Progress, Runtime
 
 if TYPE_CHECKING:
     from kinfold.data import Images
     from kinfold.estimator import DeepClusterer
     from kinfold.results import Clustering
-    from kinfold.runtime import Progress
 
-__all__ = ["Move", "Plan", "Table", "plan_folders", "table", "write_csv", "write_folders", "write_onnx", "write_parquet"]
+__all__ = [
+    "Move",
+    "Plan",
+    "Table",
+    "csv_text",
+    "plan_folders",
+    "predictions",
+    "table",
+    "write_csv",
+    "write_folders",
+    "write_onnx",
+    "write_parquet",
+]
 
 Table = dict[str, Sequence[Any]]
-How = Literal["copy", "hardlink", "symlink"]
 UNSURE = "unsure"
 
 
@@ -50,18 +62,42 @@ def table(clustering: Clustering, labels: np.ndarray | None = None) -> Table:
     Returns
     -------
     dict of str to sequence
-        ``image``, ``cluster``, ``confidence``, ``outlier``, ``duplicate_of`` (a name, or an empty string).
+        ``image``, ``cluster``, ``confidence``, ``outlier``, ``duplicate_of`` (a name, or an empty string). Confidence
+        and outlier scores belong to the fitted clusters, so they are left out when other `labels` are given.
     """
     names = clustering.names
     clusters = clustering.labels if labels is None else np.asarray(labels)
     if len(clusters) != len(names):
         raise InputError(f"labels has length {len(clusters)}; expected one for each of the {len(names)} images.")
+    columns: Table = {"image": list(names), "cluster": [int(label) for label in clusters]}
+    if labels is None:
+        columns["confidence"] = [float(value) for value in clustering.confidence]
+        columns["outlier"] = [float(value) for value in clustering.outlier]
+    columns["duplicate_of"] = [names[i] if 0 <= i < len(names) else "" for i in clustering.duplicate_of]
+    return columns
+
+
+def predictions(model: DeepClusterer, images: Images) -> Table:
+    """Sort images by a fitted model, as named columns: ``image``, ``cluster``, ``confidence``, ``outlier``.
+
+    Parameters
+    ----------
+    model : DeepClusterer
+        Fitted, or loaded by :func:`kinfold.load`.
+    images : Images
+        New images, or the fitted ones.
+
+    Returns
+    -------
+    dict of str to sequence
+        For `write_csv`, `write_parquet` and `plan_folders`.
+    """
+    found = model.predict_table(images)
     return {
-        "image": list(names),
-        "cluster": [int(label) for label in clusters],
-        "confidence": [float(value) for value in clustering.confidence],
-        "outlier": [float(value) for value in clustering.outlier],
-        "duplicate_of": [names[i] if i >= 0 else "" for i in clustering.duplicate_of],
+        "image": list(images.names),
+        "cluster": [int(label) for label in found["labels"]],
+        "confidence": [float(value) for value in found["confidence"]],
+        "outlier": [float(value) for value in found["outlier"]],
     }
 
 
@@ -170,7 +206,7 @@ class Plan:
 
 def plan_folders(
     columns: Mapping[str, Sequence[Any]],
-    source: str | Path,
+    files: Mapping[str, Path],
     destination: str | Path,
     *,
     min_confidence: float = 0.0,
@@ -183,9 +219,10 @@ def plan_folders(
     Parameters
     ----------
     columns : mapping of str to sequence
-        ``image`` (path relative to `source`, with ``/``) and ``cluster``; ``confidence`` when `min_confidence` is given.
-    source : str or Path
-        The folder that the names are relative to. Nothing outside it is read.
+        ``image``, ``cluster``, and ``confidence`` for `min_confidence`.
+    files : mapping of str to Path
+        Where the image of each name is, from :func:`kinfold.locate.files_of`. A name that is not in it is left out:
+        names are only looked up, never made into a path to read.
     destination : str or Path
         The folder to fill. It need not exist; nothing in it is overwritten, nothing outside it is written.
     min_confidence : float
@@ -195,38 +232,45 @@ def plan_folders(
     -------
     Plan
         For `write_folders`.
+
+    Examples
+    --------
+    >>> columns = {"image": ["a/1.png", "b/1.png", "../../etc/passwd"], "cluster": [0, 0, 1]}
+    >>> for line in plan_folders(columns, {"a/1.png": Path("a/1.png"), "b/1.png": Path("b/1.png")}, "sorted").lines():
+    ...     print(line)
+    a/1.png -> sorted/cluster-0/a_1.png
+    b/1.png -> sorted/cluster-0/b_1.png
+    left out '../../etc/passwd': no image of this name is in the source
     """
-    root, dest = Path(source), Path(destination)
-    if not root.is_dir():
-        raise InputError(
-            f"The folder of the images, {str(root)!r}, is not there; say where it is now with --images FOLDER."
-        )
-    plan = Plan(dest)
+    if min_confidence > 0 and "confidence" not in columns:
+        raise InputError("min_confidence needs the column 'confidence', which another cut of the tree does not have.")
+    plan = Plan(Path(destination))
     names: Sequence[str] = columns["image"]
-    width = len(str(max((int(c) for c in columns["cluster"]), default=0)))
+    clusters = [int(cluster) for cluster in columns["cluster"]]
+    width = len(str(max(clusters, default=0)))
     shared = Counter(PurePosixPath(name).name.casefold() for name in names)
     taken: set[str] = set()
     for i, name in enumerate(names):
+        if name not in files:
+            plan.refused.append((name, "no image of this name is in the source"))
+            continue
         unsure = min_confidence > 0 and columns["confidence"][i] < min_confidence
-        cluster = UNSURE if unsure else f"cluster-{int(columns['cluster'][i]):0{width}d}"
         try:
-            path = _locate(root, name)
-            folder = safe_join(dest, cluster)
-        except InputError as error:
+            folder = safe_join(plan.destination, UNSURE if unsure else f"cluster-{clusters[i]:0{width}d}")
+        except InputError as error:  # a link that stands there already and leads out
             plan.refused.append((name, str(error)))
             continue
-        whole = PurePosixPath(name)
-        file_name = whole.name if shared[whole.name.casefold()] == 1 else "_".join(whole.parts)
-        target, present = _free(folder, file_name, path, taken)
+        file_name = _file_name(name, alone=shared[PurePosixPath(name).name.casefold()] == 1)
+        target, present = _free(folder, file_name, files[name], taken)
         taken.add(str(target).casefold())
         if present:
             plan.present.append(target)
         else:
-            plan.moves.append(Move(name, path, target))
+            plan.moves.append(Move(name, files[name], target))
     return plan
 
 
-def write_folders(plan: Plan, how: How = "copy", progress: Progress | None = None) -> int:
+def write_folders(plan: Plan, how: str = "copy", progress: Progress | None = None) -> int:
     """Carry out a plan; returns how many files were written.
 
     Parameters
@@ -261,7 +305,7 @@ def write_folders(plan: Plan, how: How = "copy", progress: Progress | None = Non
     return len(plan.moves)
 
 
-def _put(source: Path, target: Path, how: How) -> None:
+def _put(source: Path, target: Path, how: str) -> None:
     """Create `target` from `source`; each way fails when `target` exists."""
     if how == "hardlink":
         os.link(source.resolve(), target)
@@ -282,17 +326,11 @@ def _put(source: Path, target: Path, how: How) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _locate(root: Path, name: str) -> Path:
-    """Return where the image called `name` is; InputError when it leaves `root` or is not a file."""
-    try:
-        path = safe_join(root, name)
-        if path.is_file():
-            return path
-    except OSError as error:  # a name too long, a loop of links
-        raise InputError(f"it cannot be looked up: {error.strerror}.") from error
-    except RuntimeError as error:  # Python 3.10 to 3.12 say this of a loop of links
-        raise InputError("it is a loop of links.") from error
-    raise InputError(f"there is no such file in {root}.")
+def _file_name(name: str, alone: bool) -> str:
+    """Name a file by its last part, or by its whole path when others have the same last part."""
+    path = PurePosixPath(name)
+    whole = "_".join(part for part in path.parts if part != "/")
+    return path.name if alone or len(os.fsencode(whole)) > 200 else whole
 
 
 def _free(folder: Path, file_name: str, source: Path, taken: set[str]) -> tuple[Path, bool]:
@@ -351,14 +389,17 @@ def write_onnx(model: DeepClusterer, path: str | Path, images: Images, *, tolera
             f"Writing ONNX needs {error.name}, which is not installed; pip install 'kinfold[onnx]'."
         ) from error
     target = _new_file(path)
-    batch = images.tensor(np.arange(min(len(images), 32)))
-    graph = _graph(model, batch)
+    if len(images) < 2:
+        raise InputError(f"{len(images)} image came to check the graph on; expected at least two.")
+    graph = _graph(model, images.tensor(np.arange(2)))
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    for part in (batch, batch[:1]):  # one image alone too: the batch size must not be baked in
-        expected = np.asarray(model.predict_proba(part))
-        (found,) = session.run(["probabilities"], {"images": part.numpy()})
-        difference = float(np.abs(found - expected).max())
-        if not difference <= tolerance:
+    difference = 0.0
+    for n in (1, min(len(images), 32)):  # one image alone too: the batch size must not be baked in
+        part = images.select(np.arange(n))
+        expected = model.predict_proba(part, runtime=Runtime(device="cpu", precision="float32"))
+        (found,) = session.run(["probabilities"], {"images": part.tensor().numpy()})
+        difference = max(difference, float(np.abs(found - expected).max()))
+        if not difference <= tolerance:  # true for NaN as well
             raise KinfoldError(
                 f"The ONNX graph differs from predict_proba by up to {difference:.2g} (at most {tolerance:.2g} was "
                 f"expected), so {target} was not written; please report this with the versions of torch and onnx."

@@ -1,23 +1,38 @@
-"""What the command line draws while it works: a bar with the time left, or plain lines when nobody watches.
+"""What the command line draws while it works, and the sentences it says about images and results.
 
-Both kinds speak the language of :class:`kinfold.runtime.Progress` (``phase``, ``advance``, ``say``, ``done``). A
-terminal gets a bar that is redrawn; a file, a pipe or a log gets at most one line every few seconds.
+A terminal gets a bar with the time left that is redrawn; a file, a pipe or a log gets at most one plain line every few
+seconds. Both speak the language of :class:`kinfold.runtime.Progress` (``phase``, ``advance``, ``say``, ``done``).
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from kinfold.data import Images
+from kinfold.export import Plan
+from kinfold.results import Clustering
 from kinfold.runtime import Progress
 
-__all__ = ["Bar", "Lines", "duration", "for_stream"]
+__all__ = [
+    "Bar",
+    "Lines",
+    "describe_images",
+    "describe_plan",
+    "describe_result",
+    "duration",
+    "for_stream",
+    "next_steps",
+]
 
 
 def duration(seconds: float) -> str:
@@ -79,7 +94,7 @@ class Lines(Progress):
         self._count = 0
         self._started = self._spoken = 0.0
 
-    def phase(self, name: str, total: int | None) -> None:
+    def phase(self, name: str, total: int | None = None) -> None:
         """Begin a part of the work with `total` steps, or None when that is not known."""
         self._name, self._total, self._count = name, total, 0
         self._started = self._spoken = self._clock()
@@ -122,7 +137,7 @@ class Bar(Progress):
         self._bars: Bars | None = None
         self._task: TaskID | None = None
 
-    def phase(self, name: str, total: int | None) -> None:
+    def phase(self, name: str, total: int | None = None) -> None:
         """Begin a part of the work with `total` steps, or None when that is not known."""
         if self._bars is None:
             self._bars = Bars(
@@ -154,3 +169,56 @@ class Bar(Progress):
         if self._bars is not None:
             self._bars.stop()
         self._bars = self._task = None
+
+
+def describe_images(images: Images, verbose: bool = False) -> list[str]:
+    """Say what was read: number, size, what was resized, what was left out.
+
+    >>> import numpy as np
+    >>> describe_images(Images(np.zeros((3, 1, 8, 8), np.uint8), source="photos"))
+    ['3 images of 1 x 8 x 8 from photos']
+    """
+    shape = " x ".join(map(str, images.shape))
+    lines = [f"{len(images):,} {'vectors' if images.is_vectors else 'images'} of {shape} from {images.source}"]
+    lines += images.note
+    shown = images.skipped if verbose else images.skipped[:3]
+    lines += [f"skipped {one.path}: {one.reason}" for one in shown]
+    if len(images.skipped) > len(shown):
+        lines.append(f"skipped {len(images.skipped) - len(shown):,} more (--verbose lists all)")
+    return lines
+
+
+def describe_result(result: Clustering) -> list[str]:
+    """Say what came out, in a few lines."""
+    sizes = np.unique(result.labels, return_counts=True)[1]
+    seconds = result.run.get("seconds")
+    time_taken = f", in {duration(seconds)}" if isinstance(seconds, (int, float)) else ""
+    lines = [f"{len(sizes)} groups of {sizes.min():,} to {sizes.max():,} images{time_taken}."]
+    copies = int((result.duplicate_of >= 0).sum())
+    if copies:
+        lines.append(f"{copies:,} images are exact copies of another; labels.csv says of which.")
+    scores = result.scores()
+    if scores:
+        lines.append("Against the known labels: " + ", ".join(f"{name} {v:.3f}" for name, v in scores.items()))
+    return lines
+
+
+def next_steps(folder: Path) -> list[str]:
+    """Name what a run wrote, and what to type next."""
+    run, page = shlex.quote(str(folder)), folder / "report.html"
+    return [
+        f"Written: {folder} ({', '.join(path.name for path in sorted(folder.iterdir()) if path.is_file())})",
+        f"Look:    open {page} in any browser" if page.exists() else f"Look:    kinfold report {run}",
+        f"Sort:    kinfold export {run} --to folders --dest sorted/ --dry-run",
+        f"Next:    kinfold predict {run} more_photos/",
+    ]
+
+
+def describe_plan(plan: Plan) -> list[str]:
+    """Say which images a plan leaves out, and which it finds done already."""
+    lines = [f"left out {name!r}: {reason}" for name, reason in plan.refused[:10]]
+    if len(plan.refused) > 10:
+        lines.append(f"left out {len(plan.refused) - 10:,} more")
+    if plan.present:
+        lines.append(f"{len(plan.present):,} images were there already")
+    return lines
