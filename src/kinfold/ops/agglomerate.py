@@ -25,8 +25,6 @@ O(n K_s log n). The partition is the one of the dense recurrence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -34,77 +32,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from kinfold.errors import InputError
+from kinfold.ops.merge_tree import Floats, Ints, MergeTree, by_size
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class MergeTree:
-    """The merges that lead from the initial clusters to the last ones; cut it at any number of clusters.
-
-    Attributes
-    ----------
-    start : (n,) int64
-        Initial cluster of every sample, 0 to n_0 - 1.
-    merges : (m, 2) int64
-        Merge t joins these two nodes into node ``n_0 + t``; nodes below n_0 are initial clusters (the convention of
-        ``scipy.cluster.hierarchy.linkage``).
-    affinity : (m,) float64
-        Affinity A of the two clusters when they were merged; 0 where the graph offered no edge any more and the
-        nearest centres were joined.
-
-    Examples
-    --------
-    >>> tree = MergeTree(np.array([0, 0, 1, 2]), np.array([[0, 1], [2, 3]]), np.array([0.5, 0.1]))
-    >>> tree.cut(2)
-    array([0, 0, 0, 1])
-    """
-
-    start: Ints
-    merges: Ints
-    affinity: Floats
-
-    @property
-    def n_start(self) -> int:
-        """Number of initial clusters."""
-        return int(self.start.max()) + 1 if len(self.start) else 0
-
-    @property
-    def n_end(self) -> int:
-        """Number of clusters after the last merge."""
-        return self.n_start - len(self.merges)
-
-    def cut(self, n_clusters: int) -> Ints:
-        """Labels with this many clusters ``-> (n,)``, numbered from the largest cluster to the smallest.
-
-        Raises
-        ------
-        InputError
-            If the tree does not hold a partition of this size.
-        """
-        if not self.n_end <= n_clusters <= self.n_start:
-            raise InputError(
-                f"n_clusters is {n_clusters}; this tree can be cut between {self.n_end} and {self.n_start} clusters."
-            )
-        n_merges = self.n_start - n_clusters
-        root = _roots(self.n_start, self.merges[:n_merges])
-        return by_size(root[self.start])
-
-
-def by_size(labels: npt.NDArray[np.integer]) -> Ints:
-    """Renumber clusters from the largest (0) to the smallest, ties by first appearance ``(n,) -> (n,)``.
-
-    Examples
-    --------
-    >>> by_size(np.array([7, 3, 3]))
-    array([1, 0, 0])
-    """
-    _, first, inverse, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
-    order = np.lexsort((first, -counts))
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return rank[inverse]
+__all__ = ["MergeTree", "agglomerate", "agglomerate_sized", "by_size", "initial_clusters"]
 
 
 def initial_clusters(nearest: npt.NDArray[np.integer]) -> Ints:
@@ -186,6 +116,135 @@ def agglomerate(
     return tree
 
 
+def agglomerate_sized(
+    graph: csr_array,
+    start: npt.NDArray[np.integer],
+    n_clusters: int,
+    *,
+    smallest: float,
+    features: npt.NDArray[np.floating],
+    n_local: int = 5,
+    weight_local: float = 1.0,
+    local_above: int = 0,
+    exact: bool = True,
+    half: bool = False,
+) -> MergeTree:
+    """Agglomerate so that small isolated groups do not take up any of ``n_clusters`` ``(n, n), (n,) -> tree``.
+
+    Graph degree linkage never joins groups without a reciprocal edge between them, so that a handful of stray samples
+    can hold one of the last clusters each while real ones are merged. The log is that of ``agglomerate(..., 1)`` down
+    to the fewest clusters among which ``n_clusters`` have ``smallest`` members; then every smaller cluster, smallest
+    first, joins the large one with the nearest centre; from these ``n_clusters`` on it goes down to one by affinity
+    again. It is one consistent tree: ``cut(n_clusters)`` is the result, and any other cut is a coarsening or a
+    refinement of it.
+
+    Parameters
+    ----------
+    graph, start, n_local, weight_local, local_above, exact, half
+        As for `agglomerate`.
+    n_clusters : int
+        Number of clusters wanted.
+    smallest : float
+        Members that make a cluster count. Where no level of the tree has ``n_clusters`` such clusters, the plain tree
+        is returned.
+    features : (n, d) float
+        Samples, for the centres.
+
+    Notes
+    -----
+    Our deviation; JULE has only a rule for isolated clusters early on.
+
+    Examples
+    --------
+    Two pairs and one stray sample: plain linkage keeps the stray apart and joins the pairs.
+
+    >>> from kinfold.ops.affinity import affinity
+    >>> x = np.array([[0, 0], [0, 1], [3, 0], [3, 1], [9, 0]], dtype="float32")
+    >>> start, graph = np.array([0, 0, 1, 1, 2]), affinity(x, 2)
+    >>> agglomerate(graph, start, 1, features=x).cut(2)
+    array([0, 0, 0, 0, 1])
+    >>> agglomerate_sized(graph, start, 2, smallest=2, features=x).cut(2)
+    array([1, 1, 0, 0, 0])
+    """
+
+    def merged(labels: npt.NDArray[np.integer]) -> MergeTree:
+        return agglomerate(
+            graph,
+            labels,
+            1,
+            n_local=n_local,
+            weight_local=weight_local,
+            local_above=local_above,
+            exact=exact,
+            half=half,
+            features=features,
+        )
+
+    tree = merged(start)
+    n_kept = _merges_kept(tree, n_clusters, smallest)
+    if n_kept is None or n_kept == tree.n_start - n_clusters:
+        return tree
+    joins = _join_small(tree, n_kept, smallest, features)
+    upper = MergeTree(
+        tree.start,
+        np.concatenate([tree.merges[:n_kept], joins]),
+        np.concatenate([tree.affinity[:n_kept], np.zeros(len(joins))]),
+    )
+    nodes, labels = np.unique(upper.nodes(n_clusters)[tree.start], return_inverse=True)
+    lower = merged(labels)
+    nodes = np.concatenate([nodes, upper.n_start + len(upper.merges) + np.arange(len(lower.merges))])
+    return MergeTree(
+        tree.start,
+        np.concatenate([upper.merges, np.sort(nodes[lower.merges], axis=1)]),
+        np.concatenate([upper.affinity, lower.affinity]),
+    )
+
+
+def _merges_kept(tree: MergeTree, n_clusters: int, smallest: float) -> int | None:
+    """Merges down to the fewest clusters, at least n_clusters, of which n_clusters are large; None without such."""
+    size = np.concatenate([np.bincount(tree.start), np.zeros(len(tree.merges), dtype=np.int64)])
+    n_large = int((size >= smallest).sum())
+    kept = 0 if n_large >= n_clusters else None
+    for t, (a, b) in enumerate(tree.merges[: max(tree.n_start - n_clusters, 0)]):
+        union = size[tree.n_start + t] = size[a] + size[b]
+        n_large += int(union >= smallest) - int(size[a] >= smallest) - int(size[b] >= smallest)
+        if n_large >= n_clusters:
+            kept = t + 1
+    return kept
+
+
+def _join_small(tree: MergeTree, n_kept: int, smallest: float, features: npt.NDArray[np.floating]) -> Ints:
+    """Merges that join every small cluster, smallest first, to the large one of the nearest centre ``-> (m, 2)``."""
+    nodes, labels, size = np.unique(
+        tree.nodes(tree.n_start - n_kept)[tree.start], return_inverse=True, return_counts=True
+    )
+    centre = _centres(features, labels, size)
+    large = np.flatnonzero(size >= smallest)
+    small = np.flatnonzero(size < smallest)
+    small = small[np.argsort(size[small], kind="stable")]
+    nearest = _nearest(centre[small], centre[large])
+    node = nodes[large]
+    joins = np.empty((len(small), 2), dtype=np.int64)
+    for t, (s, to) in enumerate(zip(small, nearest, strict=True)):
+        joins[t] = sorted((nodes[s], node[to]))
+        node[to] = tree.n_start + n_kept + t
+    return joins
+
+
+def _centres(features: npt.NDArray[np.floating], labels: Ints, size: Ints) -> Floats:
+    """Mean of every cluster ``(n, d), (n,), (k,) -> (k, d)``."""
+    member = csr_array((np.ones(len(labels)), labels, np.arange(len(labels) + 1)), (len(labels), len(size)))
+    total: Floats = np.asarray(member.T @ np.asarray(features, dtype=np.float64))
+    return total / size[:, None]
+
+
+def _nearest(query: Floats, centre: Floats, block: int = 4096) -> Ints:
+    """Index of the nearest centre ``(q, d), (k, d) -> (q,)``."""
+    half_norm = (centre * centre).sum(axis=1) / 2
+    parts = [np.argmin(half_norm - query[i : i + block] @ centre.T, axis=1) for i in range(0, len(query), block)]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+
 def _check(graph: csr_array, start: Ints, n_clusters: int) -> int:
     n = len(start)
     if graph.shape != (n, n):
@@ -200,7 +259,7 @@ def _check(graph: csr_array, start: Ints, n_clusters: int) -> int:
 
 def _join_unconnected(tree: MergeTree, n_clusters: int, features: npt.NDArray[np.float32] | None) -> MergeTree:
     """Go on where the graph has no edge left: the smallest cluster joins the one of the nearest centre."""
-    labels = _roots(tree.n_start, tree.merges)[tree.start]
+    labels = tree.nodes(tree.n_end)[tree.start]
     nodes, labels = np.unique(labels, return_inverse=True)
     size = np.bincount(labels).astype(np.float64)
     if features is None:
@@ -231,17 +290,6 @@ def _join_unconnected(tree: MergeTree, n_clusters: int, features: npt.NDArray[np
 #   row (n + 1) first entry of every sample; cluster, of (entry -> sample), in, out; first and following entry of a
 #   cluster's list. `edges` holds A's non-zero pairs: edge e joins end[2e] and end[2e + 1]; flow[2e] = U(end[2e] ->
 #   end[2e + 1]) and flow[2e + 1] the other way; node 2e stands in the list of end[2e] and leads to end[2e + 1].
-
-
-@numba.njit(cache=True)
-def _roots(n_start: int, merges: Ints) -> Ints:  # pragma: no cover - compiled
-    parent = np.arange(n_start + len(merges))
-    for t in range(len(merges)):
-        parent[merges[t, 0]] = n_start + t
-        parent[merges[t, 1]] = n_start + t
-    for node in range(len(parent) - 1, -1, -1):
-        parent[node] = parent[parent[node]]
-    return parent[:n_start].copy()
 
 
 @numba.njit(cache=True)

@@ -1,0 +1,98 @@
+"""The log of an agglomeration: a tree that can be cut at any number of clusters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from kinfold.errors import InputError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MergeTree:
+    """The merges that lead from the initial clusters to the last ones; cut it at any number of clusters.
+
+    Attributes
+    ----------
+    start : (n,) int64
+        Initial cluster of every sample, 0 to n_0 - 1.
+    merges : (m, 2) int64
+        Merge t joins these two nodes into node ``n_0 + t``; nodes below n_0 are initial clusters (the convention of
+        ``scipy.cluster.hierarchy.linkage``).
+    affinity : (m,) float64
+        Affinity of the two clusters when they were merged, at least 0; 0 where the graph offered no edge and centres
+        decided.
+
+    Examples
+    --------
+    >>> tree = MergeTree(np.array([0, 0, 1, 2]), np.array([[0, 1], [2, 3]]), np.array([0.5, 0.1]))
+    >>> tree.cut(2)
+    array([0, 0, 0, 1])
+    """
+
+    start: Ints
+    merges: Ints
+    affinity: Floats
+
+    @property
+    def n_start(self) -> int:
+        """Number of initial clusters."""
+        return int(self.start.max()) + 1 if len(self.start) else 0
+
+    @property
+    def n_end(self) -> int:
+        """Number of clusters after the last merge."""
+        return self.n_start - len(self.merges)
+
+    def cut(self, n_clusters: int) -> Ints:
+        """Labels with this many clusters ``-> (n,)``, numbered from the largest cluster to the smallest.
+
+        Raises
+        ------
+        InputError
+            If the tree does not hold a partition of this size.
+        """
+        if not self.n_end <= n_clusters <= self.n_start:
+            raise InputError(
+                f"n_clusters is {n_clusters}; this tree can be cut between {self.n_end} and {self.n_start} clusters."
+            )
+        return by_size(self.nodes(n_clusters)[self.start])
+
+    def nodes(self, n_clusters: int) -> Ints:
+        """Node of the tree that holds every initial cluster when ``n_clusters`` are left ``-> (n_0,)``.
+
+        Examples
+        --------
+        >>> MergeTree(np.array([0, 1, 2]), np.array([[0, 2]]), np.array([0.5])).nodes(2)
+        array([3, 1, 3])
+        """
+        n_start, n_merges = self.n_start, self.n_start - n_clusters
+        n_nodes = n_start + n_merges
+        union = np.repeat(np.arange(n_start, n_nodes), 2)
+        links = csr_array((np.ones(2 * n_merges, dtype=np.int8), (self.merges[:n_merges].ravel(), union)), (n_nodes,) * 2)
+        _, part = connected_components(links, directed=False)
+        top = np.zeros(n_clusters, dtype=np.int64)
+        np.maximum.at(top, part, np.arange(n_nodes))  # the union of a part is its highest node
+        return top[part[:n_start]]
+
+
+def by_size(labels: npt.NDArray[np.integer]) -> Ints:
+    """Renumber clusters from the largest (0) to the smallest, ties by first appearance ``(n,) -> (n,)``.
+
+    Examples
+    --------
+    >>> by_size(np.array([7, 3, 3]))
+    array([1, 0, 0])
+    """
+    _, first, inverse, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    order = np.lexsort((first, -counts))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[inverse]
