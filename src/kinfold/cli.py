@@ -92,6 +92,7 @@ def kinfold_command(
 
 @app.command()
 def cluster(
+    context: typer.Context,
     source: Source,
     n_clusters: Annotated[
         int | None,
@@ -183,7 +184,7 @@ def cluster(
     if launch.is_main():
         _check_free(folder, resume)
     if processes > 1 and not launch.is_worker():
-        launch.relaunch(processes, sys.argv[1:], verbose=verbose)
+        launch.relaunch(processes, context.obj["arguments"], verbose=verbose)
         return
 
     from kinfold.data import as_images
@@ -484,7 +485,7 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a file name that is not valid text must not end the run
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(args=arguments, prog_name="kinfold", standalone_mode=False)
+        code = app(args=arguments, prog_name="kinfold", standalone_mode=False, obj={"arguments": arguments})
     except BrokenPipeError:  # `kinfold ... | head` closed its end: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -506,6 +507,8 @@ def _fail_by(error: Exception, arguments: list[str]) -> int:
         return 2
     from kinfold.errors import KinfoldError
 
+    if type(error).__name__ == "Interrupted":
+        return _fail(f"{error} {_stopped(arguments)}", arguments)
     if isinstance(error, KinfoldError):
         return _fail(str(error), arguments)
     if isinstance(error, MemoryError):
