@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,23 +44,30 @@ def read_npz(path: Path) -> Parts:
     """
     expected = "expected an array called images, or features, and optionally labels"
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            keys = list(archive.files)
-            wanted = [key for key in keys if key in (*_NAMES, "labels", "jpeg", "offsets")] or keys[:1]
-            if len(keys) == 2 and "labels" in keys:
-                wanted = keys
-            arrays = {key: archive[key] for key in wanted}
+        with zipfile.ZipFile(path) as archive:
+            keys = [name[: -len(".npy")] for name in archive.namelist() if name.endswith(".npy")]
+            others = [key for key in keys if key != "labels"]
+            only = others if len(others) == 1 else []
+            wanted = [key for key in keys if key in (*_NAMES, *only, "labels", "jpeg", "offsets")]
+            arrays = {key: _member(archive, key) for key in wanted}
     except Exception as error:  # zipfile, zlib and NumPy raise many kinds on damaged archives
         raise InputError(_damaged(path, error, expected)) from error
     labels = arrays.pop("labels", None)
     if {"jpeg", "offsets"} <= arrays.keys():
         return Parts(arrays["jpeg"], labels, _blobs(path, arrays["jpeg"], arrays["offsets"]))
-    name = next((key for key in _NAMES if key in arrays), None)
-    if name is None and len(arrays) == 1 and len(keys) <= 2:
-        name = next(iter(arrays))
+    name = next((key for key in (*_NAMES, *only) if key in arrays), None)
     if name is None:
         raise InputError(f"{path.name} holds {', '.join(keys) or 'nothing'}; {expected}.")
     return Parts(arrays[name], labels)
+
+
+def _member(archive: zipfile.ZipFile, key: str) -> Array:
+    """One array of an archive. Unlike `numpy.load`, this reads on to the checksum, so that no damage passes unseen."""
+    with archive.open(f"{key}.npy") as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        while file.read(2**20):
+            pass
+    return array
 
 
 def read_npy(path: Path) -> Array:
@@ -182,6 +190,6 @@ def _damaged(path: Path, error: BaseException, expected: str) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, PermissionError):
         return f"{path.name} could not be opened: permission denied."
-    if "pickle" in said:
+    if "pickle" in said or "Python objects" in said:
         return f"{path.name} holds Python objects, which Kinfold never loads; {expected}, saved as numbers."
     return f"{path.name} could not be read ({said}); {expected}."

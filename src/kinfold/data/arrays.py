@@ -232,7 +232,9 @@ def fit_size(image: Array, size: tuple[int, int]) -> Array:
     if image.shape[1:] == tuple(size):
         return image
     if image.dtype == np.uint8 and image.shape[0] == 3:
-        picture: Array = np.asarray(cover(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), size))
-        return picture.transpose(2, 0, 1)
-    planes: Array = np.stack([np.asarray(cover(Image.fromarray(np.ascontiguousarray(p)), size)) for p in image])
-    return planes
+        planes = np.asarray(cover(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), size))
+        fitted: Array = planes.transpose(2, 0, 1)
+    else:
+        fitted = np.stack([np.asarray(cover(Image.fromarray(np.ascontiguousarray(plane)), size)) for plane in image])
+        fitted = np.clip(fitted, image.min(), image.max())  # bicubic overshoots at edges: 0..1 would not stay 0..1
+    return fitted

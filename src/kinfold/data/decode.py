@@ -85,7 +85,7 @@ def read_pixels(encoded: Encoded, shape: tuple[int, int, int]) -> npt.NDArray[np
     16-bit colour.
     """
     channels, height, width = shape
-    picture = load_picture(encoded, (height, width)).convert("L" if channels == 1 else "RGB")
+    picture = _as_mode(load_picture(encoded, (height, width)), "L" if channels == 1 else "RGB")
     pixels: npt.NDArray[np.uint8] = np.asarray(picture)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
@@ -132,7 +132,7 @@ def upright(picture: Image.Image) -> Image.Image:
         layer = picture.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, layer).convert("L" if _is_grey(picture) else "RGB")
-    return picture.convert("L" if _is_grey(picture) else "RGB")
+    return _as_mode(picture, "L" if _is_grey(picture) else "RGB")
 
 
 def cover(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -201,6 +201,10 @@ def reason_of(error: BaseException, encoded: Encoded) -> str:
     if "truncated" in said.lower() or isinstance(error, (EOFError, struct.error)):
         return f"truncated ({said})"
     return f"damaged ({said})"
+
+
+def _as_mode(picture: Image.Image, mode: str) -> Image.Image:
+    return picture if picture.mode == mode else picture.convert(mode)  # convert would copy
 
 
 def _bomb() -> str:

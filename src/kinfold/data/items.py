@@ -157,7 +157,7 @@ def _items(dataset: Any, total: int) -> Iterator[tuple[int, Any]]:
 def _split(item: Any) -> tuple[Any, int | None]:
     if isinstance(item, (tuple, list)) and item and not np.isscalar(item[0]):
         label = item[1] if len(item) > 1 else None
-        if isinstance(label, (torch.Tensor, np.ndarray)) and np.size(label) == 1:
+        if isinstance(label, (torch.Tensor, np.ndarray)) and np.asarray(label).size == 1:
             label = label.item()
         return item[0], int(label) if isinstance(label, (int, np.integer)) else None
     return item, None

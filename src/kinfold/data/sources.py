@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,9 +78,13 @@ def read(
     progress: ReadingProgress | None,
 ) -> Images:
     """Read `source` as `kinfold.as_images` describes it."""
-    if isinstance(source, Images) and labels is None and (shape is None or source.shape == tuple(shape)):
-        return source
-    told = _Reading(None if shape is None else tuple(shape), _size(image_size), cache, progress)
+    size = _size(image_size)
+    if isinstance(source, Images):
+        if shape is None and size is not None and not source.is_vectors:
+            shape = (source.shape[0], *size)
+        if labels is None and (shape is None or source.shape == tuple(shape)):
+            return source
+    told = _Reading(None if shape is None else tuple(shape), None if shape is not None else size, cache, progress)
     images, kept = _dispatch(source, told)
     if labels is not None:
         _label(images, labels, kept)
@@ -181,14 +186,23 @@ def _from_array(source: Any, told: _Reading) -> Images:
 def _again(images: Images, told: _Reading) -> Images:
     """Images that were read before, in another shape or with other labels."""
     if told.shape is None or images.shape == told.shape:
-        other = images.select(slice(None))
-    elif images.paths is not None:  # the files give more detail than what was decoded from them
+        return copy.copy(images)
+    if images.paths is not None:  # the files give more detail than what was decoded from them
         found = [Found(name, path) for name, path in zip(images.names, images.paths, strict=True)]
-        return told.files(found, images.skipped, images.source)[0]
-    else:
-        other = told.array(images.pixels, images.source, first=True)
-        other.names, other.labels, other.label_names = images.names, images.labels, images.label_names
-    return other
+        again, kept = told.files(found, images.skipped, images.source)
+        if images.labels is not None:
+            again.labels, again.label_names = images.labels[kept], images.label_names
+        return again
+    pixels, note = as_pixels(images.pixels, shape=told.shape, first=True, what=images.source)
+    return Images(
+        pixels,
+        names=images.names,
+        labels=images.labels,
+        label_names=images.label_names,
+        skipped=images.skipped,
+        source=images.source,
+        note=[*images.note, *note],
+    )
 
 
 def _with_labels(images: Images, labels: Array | None, name: str) -> Images:
@@ -235,7 +249,7 @@ def _classes(labels: Array, n: int, what: str) -> tuple[npt.NDArray[np.int64], l
 def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if image_size is None:
         return None
-    sides = (image_size, image_size) if isinstance(image_size, (int, np.integer)) else tuple(image_size)
+    sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size, image_size)
     if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in sides):
         raise InputError(f"image_size is {image_size!r}; expected a number of pixels, or (height, width).")
     return int(sides[0]), int(sides[1])

@@ -6,7 +6,10 @@ import json
 import math
 import os
 import shutil
+import socket
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kinfold.errors import InputError, KinfoldError
+from kinfold.files import write_bytes
 
 __all__ = ["MEMORY_BUDGET", "Array", "Store", "allocate", "as_folder", "is_mapped", "load"]
 
@@ -52,9 +56,9 @@ class Store:
             self.rows.flush()
         os.replace(self.path, folder / f"pixels-{key}.bin")
         self.path = None
-        _replace(folder / f"pixels-{key}.digests", digests.tobytes())
+        write_bytes(folder / f"pixels-{key}.digests", digests.tobytes())
         facts = facts | {"shape": list(self.rows.shape), "dtype": self.rows.dtype.str}
-        _replace(folder / f"pixels-{key}.json", json.dumps(facts).encode())
+        write_bytes(folder / f"pixels-{key}.json", json.dumps(facts).encode())
 
     def discard(self) -> None:
         """Remove the file, if it was not kept."""
@@ -88,7 +92,10 @@ def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike, cache: Path | None = 
                 _reserve(file.fileno(), size)
                 return Store(np.memmap(file, dtype=dtype, mode="r+", shape=shape))
         cache.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(prefix="pixels-", suffix=".part", dir=cache)
+        _sweep(cache)
+        number, name = tempfile.mkstemp(
+            prefix=f"pixels.{socket.gethostname()}.{os.getpid()}.", suffix=".part", dir=cache
+        )
         try:
             _reserve(number, size)
         except OSError:
@@ -135,18 +142,28 @@ def as_folder(cache: str | os.PathLike[str] | None) -> Path | None:
     return folder
 
 
+def _sweep(cache: Path) -> None:
+    """Remove what killed runs left: parts of processes of this machine that are no more, and parts a day old."""
+    for part in cache.glob("pixels.*.part"):
+        with suppress(OSError, ValueError):
+            host, number = part.name[len("pixels.") :].rsplit(".", 3)[:2]
+            if (host == socket.gethostname() and not _alive(int(number))) or time.time() - part.stat().st_mtime > 86400:
+                part.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is there, and another user's
+        return True
+    return True
+
+
 def _reserve(number: int, size: int) -> None:
     """Claim the room now: a full disk met later, through a memory map, would end the process with a bus error."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(number, 0, size)
     else:
         os.truncate(number, size)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    number, name = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
-    with os.fdopen(number, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(name, path)
