@@ -34,7 +34,7 @@ def test_nested_and_flat_in_natural_order(tmp_path: Path) -> None:
     assert images.source == tmp_path.name
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.text(max_size=6), max_size=8))
 def test_the_natural_order_is_total(texts: list[str]) -> None:
     ordered = sorted(set(texts), key=natural_key)
@@ -42,6 +42,7 @@ def test_the_natural_order_is_total(texts: list[str]) -> None:
     assert sorted(backwards, key=natural_key) == ordered
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 10**6), unique=True))
 def test_numbers_are_ordered_as_numbers(numbers: list[int]) -> None:
     assert sorted((f"a{i}" for i in numbers), key=natural_key) == [f"a{i}" for i in sorted(numbers)]
