@@ -95,6 +95,7 @@ def test_pixels_cannot_be_written_and_inputs_are_untouched() -> None:
     np.testing.assert_array_equal(array, before)
 
 
+@settings(deadline=None)
 @given(
     hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 2)), elements=st.sampled_from([0.0, -0.0, 1.0]))
 )
