@@ -43,6 +43,7 @@ class Tiny(DeepClusterer):
         preset: str = "default",
         n_rounds: int = 3,
         batch_size: int = 32,
+        dropout: float = 0.0,
         pause: float = 0.0,
         random_state: Any = None,
     ) -> None:
@@ -50,6 +51,7 @@ class Tiny(DeepClusterer):
         self.preset = preset
         self.n_rounds = n_rounds
         self.batch_size = batch_size
+        self.dropout = dropout
         self.pause = pause
         self.random_state = random_state
 
@@ -60,9 +62,6 @@ class Tiny(DeepClusterer):
     def _start(self, images: Images, run: Runtime) -> TinyState:
         generator = self._generator()
         net = self._network(images.shape)
-        for weight in net.parameters():
-            if weight.dim() > 1:
-                nn.init.orthogonal_(weight, generator=generator)
         optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
         return TinyState(net, optimizer, generator, np.zeros(len(images), dtype=np.int64))
 
@@ -70,7 +69,7 @@ class Tiny(DeepClusterer):
         assert isinstance(state, TinyState)
         features = embed(state.net, images, run)
         seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
-        means = KMeans(self.n_clusters, n_init=3, random_state=seed).fit(features.numpy())
+        means = KMeans(self.n_clusters, n_init=1, random_state=seed).fit(features.numpy())
         state.labels = means.labels_.astype(np.int64)
         state.centres = torch.from_numpy(means.cluster_centers_.astype(np.float32))
         centres, labels = state.centres, torch.from_numpy(state.labels)
@@ -102,6 +101,13 @@ class Tiny(DeepClusterer):
         return torch.softmax(-distances, 1).numpy()
 
     def _network(self, shape: tuple[int, ...]) -> nn.Module:
+        # A bias before a batch norm has no gradient but rounding errors, which Adam would scale up to a full step.
         d = int(np.prod(shape))
         width = 16 if self.preset == "wide" else 8
-        return nn.Sequential(nn.Flatten(), nn.Linear(d, width), nn.BatchNorm1d(width), nn.Tanh(), nn.Linear(width, 4))
+        if len(shape) == 3:
+            inner = (shape[1] - 2) * (shape[2] - 2)
+            convolution = [nn.Conv2d(shape[0], width, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            return nn.Sequential(*convolution, nn.Dropout(self.dropout), nn.Flatten(), nn.Linear(width * inner, 4))
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(d, width, bias=False), nn.BatchNorm1d(width), nn.Tanh(), nn.Linear(width, 4)
+        )

@@ -104,6 +104,8 @@ def concern(row: Row) -> str:
     loss = row.get("loss")
     if loss is not None and not math.isfinite(loss):
         return f"the loss is {loss}"
+    if row["n_clusters"] == 1:
+        return ""
     if row["used"] <= 1:
         return "all images are in one cluster"
     if row["largest"] > LARGEST_SHARE:
@@ -133,7 +135,10 @@ def summary(history: Sequence[Row], labels: Labels, done: Sequence[str] = ()) ->
     """
     last = measure(labels)
     words: list[str] = []
-    if last["used"] <= 1:
+    asked = (history[-1].get("n_clusters") or 0) if history else 0
+    if asked == 1:
+        words.append("All images are in one cluster, as one cluster is what the run aimed at.")
+    elif last["used"] <= 1:
         words.append(
             "Collapsed: all images ended in one cluster; ask for more clusters, lower the learning rate, or use other "
             "features."
@@ -144,11 +149,9 @@ def summary(history: Sequence[Row], labels: Labels, done: Sequence[str] = ()) ->
             "look at it in the report and ask for more clusters or other features."
         )
     if history:
-        final = history[-1]
-        asked = final.get("n_clusters") or 0
         if asked > last["used"] > 1:
             words.append(f"{asked - last['used']} of {asked} clusters ended empty; ask for fewer.")
-        moved = final.get("changed") or 0.0
+        moved = history[-1].get("changed") or 0.0
         if moved > STILL_MOVING:
             words.append(
                 f"Unsettled: {moved:.0%} of the images changed cluster in the last round; more rounds may help."
