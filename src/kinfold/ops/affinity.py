@@ -1,4 +1,4 @@
-"""The directed neighbour graph that agglomeration works on: W[i, j] = exp(-d_ij^2 / sigma^2) for j among i's neighbours."""
+"""The directed neighbour graph that agglomeration works on: W[i, j] = exp(-d_ij^2 / sigma^2) for neighbours j of i."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from scipy.sparse import csr_array
 from kinfold.ops.knn import Neighbours, neighbours
 
 
-def affinity(
-    features: npt.ArrayLike, n_neighbors: int = 20, *, scale: float = 1.0, local: bool = False
-) -> csr_array:
+def affinity(features: npt.ArrayLike, n_neighbors: int = 20, *, scale: float = 1.0, local: bool = False) -> csr_array:
     """Directed affinity of a set to its nearest neighbours ``(n, d) -> (n, n) sparse``.
 
     Parameters

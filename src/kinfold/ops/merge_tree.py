@@ -76,11 +76,13 @@ class MergeTree:
         n_start, n_merges = self.n_start, self.n_start - n_clusters
         n_nodes = n_start + n_merges
         union = np.repeat(np.arange(n_start, n_nodes), 2)
-        links = csr_array((np.ones(2 * n_merges, dtype=np.int8), (self.merges[:n_merges].ravel(), union)), (n_nodes,) * 2)
+        ends = (self.merges[:n_merges].ravel(), union)
+        links = csr_array((np.ones(2 * n_merges, dtype=np.int8), ends), (n_nodes, n_nodes))
         _, part = connected_components(links, directed=False)
         top = np.zeros(n_clusters, dtype=np.int64)
         np.maximum.at(top, part, np.arange(n_nodes))  # the union of a part is its highest node
-        return top[part[:n_start]]
+        held: Ints = top[part[:n_start]]
+        return held
 
 
 def by_size(labels: npt.NDArray[np.integer]) -> Ints:
