@@ -1,0 +1,582 @@
+"""JULE: joint unsupervised learning of deep representations and image clusters.
+
+Yang, Parikh, Batra, CVPR 2016, arXiv 1604.03628. Agglomerative clustering is unrolled as a recurrent process; after
+each period of merges a convolutional network is trained with triplets of the clusters of the moment, and the next
+merges look at its features.
+
+``preset="paper"`` is the schedule, the networks, the constants and the loss of the released code with the gradient
+that it intends; `as_released` brings back each of its defects. ``preset="default"`` is our own best. It differs by
+
+- clusters formed anew from every period's features, so that early mistakes are not carried along;
+- small stray groups that cannot take up a cluster (`kinfold.ops.agglomerate.agglomerate_sized`);
+- two slightly moved views of every image, as strong as the distance to the nearest neighbour allows;
+- batches that hold members of one cluster together, all of a batch's triplets, the mean taken over the active ones;
+- negatives that the merge tree does not foresee as one cluster;
+- training on the final clusters until the labels stop moving;
+- pixels centred for the first graph where that makes neighbours more mutual;
+- Adam with a falling rate.
+
+The order in a round is the released code's: learn from the clusters of the moment, then merge. What each difference
+brings is measured in ``docs/algorithms/jule.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kinfold.data.images import Images
+from kinfold.data.sample import by_cluster, shuffled
+from kinfold.data.views import affine, jitter
+from kinfold.errors import InputError
+from kinfold.estimator import DeepClusterer, Record, State
+from kinfold.metrics import accuracy
+from kinfold.nn.backbones import Standardize, network, torch7_init
+from kinfold.nn.heads import NeighborVote
+from kinfold.ops.affinity import graph_of
+from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
+from kinfold.ops.estimate import estimate_clusters
+from kinfold.ops.knn import Neighbours, neighbours
+from kinfold.ops.reduce import pixel_features
+from kinfold.runtime import Runtime
+from kinfold.train import embed, fit_epoch, pixels
+
+Labels = npt.NDArray[np.int64]
+Features = npt.NDArray[np.float32]
+SETTLED = 0.001  # share of moved labels under which the final rounds end
+SMALL_SET = 6000  # images seen in a period, at least
+VIEW_REACH = 1.2  # length of a view's move, in distances to the nearest neighbour
+MOST_PAIRS = 4096  # positive pairs of a batch that enter the loss
+
+RELEASED = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {
+        "n_periods": 4, "n_epochs": None, "n_final": 4, "batch_size": 256, "learning_rate": 5e-4, "margin": 0.2,
+        "gamma": 1.0, "width": 64, "view_strength": "auto", "negatives": "foreseen", "center": "auto", "smallest": 0.1,
+        "rebuild": True,
+    },
+    "paper": {
+        "n_periods": None, "n_epochs": 20, "n_final": 0, "batch_size": 100, "learning_rate": 0.01, "margin": 0.2,
+        "gamma": 1.0, "width": 50, "view_strength": 0.0, "negatives": "uniform", "center": False, "smallest": 0.0,
+        "rebuild": False,
+    },
+}  # fmt: skip
+PRESETS["fast"] = PRESETS["default"] | {"n_periods": 2, "n_final": 1}
+
+
+@dataclass
+class JuleState(State):
+    """What changes while JULE runs.
+
+    Attributes
+    ----------
+    target : int
+        The paper's n*; estimated anew each period when the user gave none.
+    strength : float
+        Of the views, 0 to 1.
+    foreseen : (n,) int64
+        Clusters that the merge tree leads to; negatives differ here.
+    step : int
+        Optimiser steps so far, for the learning rate.
+    period, final : int
+        Periods of merging and rounds on the final clusters so far.
+    settled : bool
+        Nothing is left to do.
+    tree : MergeTree or None
+        The merges behind `labels`, and on to one cluster.
+    variants : dict
+        ``sf``: labels when the number of clusters was first reached; ``rc``: clustered again from scratch.
+    """
+
+    target: int = 0
+    strength: float = 0.0
+    foreseen: Labels = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    step: int = 0
+    period: int = 0
+    final: int = 0
+    settled: bool = False
+    tree: MergeTree | None = None
+    variants: dict[str, Labels] = field(default_factory=dict)
+
+
+class JULE(DeepClusterer):
+    """Cluster images by learning features and merging clusters in turn.
+
+    Parameters
+    ----------
+    n_clusters : int, optional
+        How many; None estimates it from the merge tree.
+    preset : {"default", "fast", "paper"}
+        Where every parameter that is None takes its value from.
+    backbone : str
+        "auto", "convnet", "perceptron", or a pretrained one ("efficientnet-lite0", "timm:NAME") whose features are
+        computed once and frozen.
+    image_size : int or (h, w), optional
+        Resize images to this.
+    n_neighbors : int
+        The paper's K_s.
+    n_local, weight_local : int, float
+        The paper's K_c and lambda, see `kinfold.ops.agglomerate`.
+    unrolling_rate : float, optional
+        The paper's eta: the share of the clusters that one period merges away. 0.2 for faces and 0.9 for everything else
+        in the paper. None: so that `n_periods` are needed (0.9 in the paper's preset).
+    n_periods : int, optional
+        Periods from the initial clusters to the last, when `unrolling_rate` is None.
+    n_epochs : float, optional
+        Passes over the images in each period; None gives small sets more, 6000 / n and at least one.
+    n_final : int
+        Most rounds on the final clusters; fewer when under 0.1 % of the labels move.
+    batch_size : int
+    learning_rate, margin, gamma : float
+        Of the triplet loss, see `weighted_triplets`.
+    loss : {"triplet", "affinity"}
+        "affinity" is the loss of the paper's text, which no released code uses, see `affinity_triplets`.
+    negatives : {"foreseen", "uniform"}
+        Which images of other clusters are pushed away: those that the merge tree does not join, or all.
+    view_strength : float or "auto"
+        Of random views; 1 turns by 10 degrees and moves and scales by a tenth, 0 takes images as they are.
+    center : bool or "auto"
+        Subtract the mean image before the first graph.
+    width : int
+        Maps of each convolution.
+    smallest : float
+        Groups below this share of the mean cluster size take up no cluster.
+    rebuild : bool
+        Form clusters anew from each period's features, else go on with those of the period before.
+    as_released : tuple of str
+        Defects of the released code to reproduce with ``preset="paper"``: "anchor-gradient" (only anchors get a true
+        gradient), "dampening" (of the momentum), "batch-norm" (features of the joint phase in training mode),
+        "half-neighbors" (clusters see those before them only, local term above 100 clusters), "fast-update".
+    random_state : int, RandomState or None
+        Seed.
+
+    Attributes
+    ----------
+    result_ : Clustering
+        With ``variants``: "sf", labels when the number of clusters was first reached, and "rc", clustered again from
+        scratch on the final features; `labels_` are the latter.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> x = load_digits().images[:200].astype("float32") / 16
+    >>> model = JULE(n_clusters=10, n_periods=1, n_epochs=1, n_final=0, random_state=0).fit(x)
+    >>> model.labels_.shape, model.embedding_.shape, model.result_.cut(5).max() + 1
+    ((200,), (200, 160), np.int64(5))
+    """
+
+    _presets: ClassVar[tuple[str, ...]] = tuple(PRESETS)
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        preset: str = "default",
+        backbone: str = "auto",
+        image_size: int | tuple[int, int] | None = None,
+        n_neighbors: int = 20,
+        n_local: int = 5,
+        weight_local: float = 1.0,
+        unrolling_rate: float | None = None,
+        n_periods: int | None = None,
+        n_epochs: float | None = None,
+        n_final: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        margin: float | None = None,
+        gamma: float | None = None,
+        loss: str = "triplet",
+        negatives: str | None = None,
+        view_strength: float | str | None = None,
+        center: bool | str | None = None,
+        width: int | None = None,
+        smallest: float | None = None,
+        rebuild: bool | None = None,
+        as_released: tuple[str, ...] = (),
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.preset = preset
+        self.backbone = backbone
+        self.image_size = image_size
+        self.n_neighbors = n_neighbors
+        self.n_local = n_local
+        self.weight_local = weight_local
+        self.unrolling_rate = unrolling_rate
+        self.n_periods = n_periods
+        self.n_epochs = n_epochs
+        self.n_final = n_final
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.margin = margin
+        self.gamma = gamma
+        self.loss = loss
+        self.negatives = negatives
+        self.view_strength = view_strength
+        self.center = center
+        self.width = width
+        self.smallest = smallest
+        self.rebuild = rebuild
+        self.as_released = as_released
+        self.random_state = random_state
+
+    # -- the four verbs ------------------------------------------------------------------------------------------------
+
+    def _start(self, images: Images, run: Runtime) -> JuleState:
+        """Initial clusters: chains of nearest neighbours on the pixels. And a fresh network."""
+        self._check_choices()
+        generator = self._generator()
+        pixel, near = first_graph(images, self.n_neighbors, self._set("center"))
+        labels = initial_clusters(near.index[:, 0])
+        net = self._network(images.shape)
+        self._begin(net, images, generator, run)
+        tree = self._tree(near, labels, pixel, self.n_clusters)
+        state = JuleState(net, self._optimizer(net), generator, by_size(labels), tree=tree)
+        state.target = self.n_clusters or estimate_clusters(tree)
+        state.foreseen = tree.cut(min(state.target, tree.n_start))
+        strength = self._set("view_strength")
+        state.strength = view_strength(images, near, generator, run) if strength == "auto" else float(strength)
+        if tree.n_start <= state.target:  # nothing to merge or to learn from
+            state.labels, state.settled = tree.cut(tree.n_start), True
+        return state
+
+    def _round(self, state: JuleState, images: Images, run: Runtime) -> Record:
+        before = state.labels
+        loss = self._learn(state, images, run)                                   # backward pass
+        near, features = self._look(state, images, run)
+        if state.variants:                                                       # forward pass: once more from scratch,
+            self._cluster_again(state, near, features)
+            moved = 1 - accuracy(before, state.labels)
+            state.settled = moved < SETTLED or state.final >= self._set("n_final")
+        else:                                                                    # or the next slice of merges
+            self._merge_slice(state, near, features)
+        return Record(loss, int(state.labels.max()) + 1, {"target": state.target, "recall": near.recall})
+
+    def _done(self, state: JuleState) -> bool:
+        return state.settled
+
+    def _assign(self, state: State) -> nn.Module:
+        """The vote of the nearest fitted images."""
+        return NeighborVote.of(state.features, state.labels, n_neighbors=self.n_neighbors)
+
+    def _network(self, shape: tuple[int, ...]) -> nn.Module:
+        return network(self.backbone, shape, width=self._set("width"))
+
+    # -- forward pass: merge -------------------------------------------------------------------------------------------
+
+    def _merge_slice(self, state: JuleState, near: Neighbours, features: Features) -> None:
+        """Merge one period's share of the clusters (the paper's eta)."""
+        start = initial_clusters(near.index[:, 0]) if self._set("rebuild") else state.labels
+        tree = self._tree(near, start, features, self.n_clusters)
+        state.target = self.n_clusters or estimate_clusters(tree)
+        state.period += 1
+        n_next = self._next(state)
+        state.tree, state.labels = tree, tree.cut(min(n_next, tree.n_start))
+        state.foreseen = tree.cut(min(state.target, tree.n_start))
+        if n_next <= state.target:
+            state.variants["sf"] = state.labels
+            if self._set("n_final") == 0:
+                near, features = (near, features) if "batch-norm" not in self.as_released else self._evaluated
+                self._cluster_again(state, near, features)
+                state.settled = True
+
+    def _next(self, state: JuleState) -> int:
+        """Number of clusters after this period."""
+        now = int(state.labels.max()) + 1
+        rate = self.unrolling_rate
+        if rate is None and self._set("n_periods") is None:
+            rate = 0.9
+        if rate is not None:
+            return max(state.target, now - math.ceil(rate * now))
+        left = self._set("n_periods") - state.period
+        return state.target if left < 1 else max(state.target, round(now * (state.target / now) ** (1 / (left + 1))))
+
+    def _cluster_again(self, state: JuleState, near: Neighbours, features: Features) -> None:
+        """Forget the labels and cluster from scratch (the paper's RC)."""
+        tree = self._tree(near, initial_clusters(near.index[:, 0]), features, self.n_clusters or state.target)
+        state.final += 1
+        state.tree, state.labels = tree, tree.cut(min(state.target, tree.n_start))
+        state.foreseen = state.variants["rc"] = state.labels
+
+    def _tree(self, near: Neighbours, start: Labels, features: Features, n_clusters: int | None) -> MergeTree:
+        """All merges from these clusters to one."""
+        options: dict[str, Any] = {
+            "n_local": self.n_local,
+            "weight_local": self.weight_local,
+            "half": "half-neighbors" in self.as_released,
+            "local_above": 100 if "half-neighbors" in self.as_released else 0,
+            "exact": "fast-update" not in self.as_released,
+        }
+        graph = graph_of(near)
+        smallest = self._set("smallest") * len(start) / max(n_clusters or 1, 1)
+        if smallest == 0 or n_clusters is None:
+            return agglomerate(graph, start, 1, features=features, **options)
+        return agglomerate_sized(graph, start, n_clusters, smallest=max(3, smallest), features=features, **options)
+
+    def _look(self, state: JuleState, images: Images, run: Runtime) -> tuple[Neighbours, Features]:
+        """Features of all images and their neighbours."""
+        features = embed(state.net, images, run).numpy()
+        return neighbours(features, self.n_neighbors), features
+
+    # -- backward pass: learn ------------------------------------------------------------------------------------------
+
+    def _learn(self, state: JuleState, images: Images, run: Runtime) -> float:
+        """Train on triplets of the clusters of the moment."""
+        triplets = partial(
+            self._triplets, labels=torch.from_numpy(state.labels), foreseen=torch.from_numpy(state.foreseen),
+            generator=state.generator, run=run,
+        )  # fmt: skip
+        view = None if state.strength == 0 else partial(moved, strength=state.strength)
+        return fit_epoch(state, images, triplets, run, batches=self._batches(state, len(images)), view=view)
+
+    def _batches(self, state: JuleState, n: int) -> Iterator[Labels]:
+        """Batches of a period; the learning rate is set on the way."""
+        size, epochs = self._set("batch_size"), self._epochs(n)
+        if self.preset == "paper":
+            for _ in range(math.ceil(epochs)):
+                for batch in shuffled(n, size, state.generator):
+                    self._pace(state, (1 + 1e-4 * state.step) ** -0.75)
+                    yield batch
+            return
+        total = max(1, round(epochs * n / size))
+        done = (state.period + state.final) / (self._set("n_periods") + self._set("n_final"))
+        share = 1 / (self._set("n_periods") + self._set("n_final"))
+        for i, batch in enumerate(by_cluster(state.labels, size, 2, total, state.generator)):
+            fraction = min(1.0, done + share * i / total)
+            self._pace(state, 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * fraction)))
+            yield np.concatenate([batch, batch])  # two views of each
+
+    def _pace(self, state: JuleState, factor: float) -> None:
+        state.step += 1
+        for group in state.optimizer.param_groups if state.optimizer else ():
+            group["lr"] = self._set("learning_rate") * factor
+
+    def _triplets(
+        self, net: nn.Module, index: Labels, x: Tensor, *, labels: Tensor, foreseen: Tensor,
+        generator: torch.Generator, run: Runtime,
+    ) -> Tensor:  # fmt: skip
+        """Loss of a batch, computed on the features of all processes."""
+        features = run.gather(net(x))
+        same = labels[index].to(features.device)
+        far = same if self._set("negatives") == "uniform" else foreseen[index].to(features.device)
+        with torch.autocast(features.device.type, enabled=False):
+            if self.loss == "affinity":
+                return affinity_triplets(features.float(), same, gamma=self._set("gamma"), n_local=self.n_local)
+            if self.preset == "paper":
+                return sampled_triplets(
+                    features.float(), same, margin=self._set("margin"), gamma=self._set("gamma"), generator=generator,
+                    anchors_only="anchor-gradient" in self.as_released,
+                )  # fmt: skip
+            return weighted_triplets(
+                features.float(), same, far, margin=self._set("margin"), gamma=self._set("gamma"), generator=generator
+            )
+
+    # -- set-up --------------------------------------------------------------------------------------------------------
+
+    def _set(self, name: str) -> Any:
+        """A parameter, or what the preset says where it is None."""
+        value = getattr(self, name)
+        return PRESETS[self.preset][name] if value is None else value
+
+    def _epochs(self, n: int) -> float:
+        epochs = self._set("n_epochs")
+        return max(1.0, SMALL_SET / n) if epochs is None else float(epochs)
+
+    def _begin(self, net: nn.Module, images: Images, generator: torch.Generator, run: Runtime) -> None:
+        """First weights, and mean and spread of the input."""
+        if self.preset == "paper":
+            torch7_init(net, generator)  # pixels stay as they are
+            return
+        some = torch.randperm(len(images), generator=generator)[:5000].numpy()
+        x = pixels(images, np.sort(some), run).cpu()
+        for layer in net.modules():
+            if isinstance(layer, Standardize):
+                layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
+
+    def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
+        weights = [w for w in net.parameters() if w.requires_grad]
+        if self.preset == "paper":
+            damp = 0.9 if "dampening" in self.as_released else 0.0
+            return torch.optim.SGD(weights, self._set("learning_rate"), momentum=0.9, dampening=damp, weight_decay=5e-5)
+        return torch.optim.AdamW(weights, self._set("learning_rate"), weight_decay=1e-4)
+
+    def _check_choices(self) -> None:
+        """Refuse choices that do not exist, one sentence each."""
+        choices = {
+            "loss": (self.loss, ("triplet", "affinity")),
+            "negatives": (self._set("negatives"), ("foreseen", "uniform")),
+        }
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise InputError(f"{name} is {value!r}; expected {' or '.join(map(repr, known))}.")
+        unknown = sorted(set(self.as_released) - set(RELEASED))
+        if unknown:
+            raise InputError(f"as_released names {unknown}; expected some of {list(RELEASED)}.")
+        if self.as_released and self.preset != "paper":
+            raise InputError(f"as_released goes with preset='paper', but preset is {self.preset!r}.")
+        if self.unrolling_rate is not None and not 0 < self.unrolling_rate <= 1:
+            raise InputError(f"unrolling_rate is {self.unrolling_rate}; expected a share above 0, at most 1.")
+        if self.n_neighbors < 1:
+            raise InputError(f"n_neighbors is {self.n_neighbors}; expected at least 1.")
+
+
+# -- the equations -----------------------------------------------------------------------------------------------------
+
+
+def squared_distances(features: Tensor) -> Tensor:
+    """Squared distances of rows of unit length ``(b, d) -> (b, b)``: 2 - 2 x.y, at most 4."""
+    return 2 - 2 * features @ features.T
+
+
+def weighted_triplets(
+    features: Tensor, same: Tensor, far: Tensor, *, margin: float, gamma: float, generator: torch.Generator
+) -> Tensor:
+    """Mean of the active triplets of a batch ``(b, d), (b,), (b,) -> ()``.
+
+    ``max(0, gamma |a - p|^2 - |a - n|^2 + margin)`` over anchors and positives of one cluster and all negatives, where
+    the mean is taken over the terms above zero: inactive ones, most of a batch, do not dilute the step. Our deviation
+    in the mean and in the negatives; the hinge is the released code's.
+
+    Parameters
+    ----------
+    features : (b, d) of unit length
+    same : (b,) int
+        Positives share it.
+    far : (b,) int
+        Negatives differ in it.
+    generator : torch.Generator
+        Chooses 4096 pairs where there are more.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    >>> y = torch.tensor([0, 0, 1])
+    >>> float(weighted_triplets(x, y, y, margin=0.2, gamma=1.0, generator=torch.Generator()))
+    0.2...
+    """
+    d2 = squared_distances(features)
+    other = ~torch.eye(len(features), dtype=torch.bool, device=features.device)
+    anchor, positive = ((same[:, None] == same) & other).nonzero(as_tuple=True)
+    if len(anchor) > MOST_PAIRS:
+        chosen = torch.randperm(len(anchor), generator=generator)[:MOST_PAIRS].to(anchor.device)
+        anchor, positive = anchor[chosen], positive[chosen]
+    hinge = functional.relu(gamma * d2[anchor, positive][:, None] - d2[anchor] + margin)
+    hinge = hinge * (far[anchor][:, None] != far)
+    return hinge.sum() / (hinge > 0).sum().clamp(min=1)
+
+
+def sampled_triplets(
+    features: Tensor, same: Tensor, *, margin: float, gamma: float, generator: torch.Generator,
+    n_negatives: int = 20, anchors_only: bool = False,
+) -> Tensor:  # fmt: skip
+    """The released code's triplets ``(b, d), (b,) -> ()``.
+
+    Every unordered pair of one cluster, the first of the batch as anchor, and ``min(20, clusters in the batch - 1)``
+    negatives drawn without replacement from the other clusters; the mean over all of them, active or not.
+
+    Parameters
+    ----------
+    features, same, margin, gamma, generator
+        As for `weighted_triplets`.
+    n_negatives : int
+        Most negatives a pair.
+    anchors_only : bool
+        The released criterion changes its input in place, so that the gradients of positives and negatives come out
+        (gamma - 1) times what they should be: none at gamma 1.
+    """
+    learns = features.detach() + (gamma - 1) * (features - features.detach()) if anchors_only else features
+    d2 = 2 - 2 * features @ learns.T
+    anchor, positive = (same[:, None] == same).triu(1).nonzero(as_tuple=True)
+    n_drawn = min(n_negatives, len(same.unique()) - 1)
+    if len(anchor) == 0 or n_drawn == 0:
+        return (features * 0).sum()
+    chance = torch.rand(len(anchor), len(same), generator=generator).to(features.device)
+    chance = chance.masked_fill(same[anchor][:, None] == same, -1.0)
+    negative = chance.topk(n_drawn, dim=1).indices
+    hinge = functional.relu(gamma * d2[anchor, positive][:, None] - d2[anchor[:, None], negative] + margin)
+    return hinge.mean()
+
+
+def affinity_triplets(features: Tensor, same: Tensor, *, gamma: float, n_local: int) -> Tensor:
+    """The loss of the paper's text ``(b, d), (b,) -> ()``: affinities in place of distances, and no hinge.
+
+    ``-mean over i, j of one cluster and k of another of (gamma A_ij - A_ik)`` with ``A = exp(-d^2 / sigma^2)`` and
+    sigma^2 the batch's mean squared distance; k runs over the n_local - 1 nearest images of other clusters.
+    """
+    d2 = squared_distances(features)
+    closeness = torch.exp(-d2 / d2.detach().mean().clamp(min=1e-12))
+    mates = same[:, None] == same
+    anchor, positive = (mates & ~torch.eye(len(same), dtype=torch.bool, device=same.device)).nonzero(as_tuple=True)
+    n_others = min(max(n_local - 1, 1), int((~mates).sum(1).min()))
+    if len(anchor) == 0 or n_others == 0:
+        return (features * 0).sum()
+    nearest = closeness.masked_fill(mates, -1.0).topk(n_others, dim=1).values.mean(1)
+    return -(gamma * closeness[anchor, positive] - nearest[anchor]).mean()
+
+
+# -- pixels: the first graph and the views -----------------------------------------------------------------------------
+
+
+def first_graph(images: Images, n_neighbors: int, center: bool | str) -> tuple[Features, Neighbours]:
+    """Neighbours among the images as they came ``-> (n, d), (n, k)``.
+
+    Rows are scaled to unit length, after the mean image has been taken away where `center` is true, or, for "auto",
+    where that makes more neighbours mutual: centring serves digits and ruins aligned faces, and mutual neighbours tell
+    them apart without labels. Vectors are taken as they are.
+    """
+    if images.is_vectors:
+        features = np.asarray(images.pixels, dtype=np.float32)
+        return features, neighbours(features, n_neighbors)
+    best: tuple[float, Features, Neighbours] | None = None
+    for centred in (False, True) if center == "auto" else (bool(center),):
+        features = pixel_features(images.pixels, centred=centred)
+        near = neighbours(features, n_neighbors)
+        mutual = mutuality(near)
+        if best is None or mutual > best[0]:
+            best = (mutual, features, near)
+    assert best is not None
+    return best[1], best[2]
+
+
+def mutuality(near: Neighbours) -> float:
+    """Share of neighbours that are neighbours of each other, 0 to 1."""
+    edges = graph_of(near)
+    edges.data = np.ones_like(edges.data)
+    return float(edges.multiply(edges.T).sum() / edges.sum())
+
+
+def view_strength(images: Images, near: Neighbours, generator: torch.Generator, run: Runtime) -> float:
+    """How strong random views may be, 0 to 1: they should move an image about as far as its nearest neighbour is.
+
+    Parameters
+    ----------
+    near : Neighbours
+        Of the first graph; its order is used, distances are measured between the pixels themselves.
+
+    Notes
+    -----
+    Sequences of near-equal frames (turning objects, aligned faces) get gentle views, handwriting strong ones.
+    """
+    some = torch.randperm(len(images), generator=generator)[:500].numpy()
+    x = pixels(images, some, run).cpu()
+    neighbour = pixels(images, near.index[some, 0], run).cpu()
+    far = (moved(x, generator, strength=1.0) - x).flatten(1).norm(dim=1).median()
+    close = (neighbour - x).flatten(1).norm(dim=1).median()
+    return float((VIEW_REACH * close / far.clamp(min=1e-12)).clamp(max=1.0))
+
+
+def moved(x: Tensor, generator: torch.Generator, *, strength: float) -> Tensor:
+    """A random view: turned, shifted and stretched images, or vectors with noise ``(b, ...) -> (b, ...)``."""
+    if x.ndim == 2:
+        return jitter(x, generator, spread=0.3 * strength * float(x.std(0).mean()))
+    return affine(x, generator, degrees=10 * strength, shift=0.1 * strength, scale=0.1 * strength)

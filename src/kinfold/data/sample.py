@@ -1,0 +1,73 @@
+"""Orders of images for training: shuffled batches, and batches that hold several members of each cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Index = npt.NDArray[np.int64]
+
+
+def shuffled(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Index]:
+    """One pass over n images in random order, the last batch shorter ``-> (b,), ...``."""
+    order = torch.randperm(n, generator=generator).numpy()
+    for start in range(0, n, batch_size):
+        yield order[start : start + batch_size]
+
+
+def by_cluster(
+    labels: npt.NDArray[np.integer], batch_size: int, per_cluster: int, n_batches: int, generator: torch.Generator
+) -> Iterator[Index]:
+    """Batches made of groups of `per_cluster` members of one cluster ``-> (b,), ...``.
+
+    Every pass shuffles each cluster, cuts it into groups, shuffles the groups and deals them out; each image appears
+    once a pass. A random batch of thousands of small clusters would hold next to no two members of the same one.
+
+    Parameters
+    ----------
+    labels : (n,) int
+    batch_size : int
+        A batch ends when it has at least this many images.
+    per_cluster : int
+        Members of a cluster that come together; a single left-over joins the group before.
+    n_batches : int
+        How many batches to give, starting new passes as needed.
+
+    Examples
+    --------
+    >>> batches = by_cluster(np.array([0, 0, 1, 1]), 2, 2, 3, torch.Generator().manual_seed(0))
+    >>> [len(b) for b in batches]
+    [2, 2, 2]
+    """
+    given = 0
+    while given < n_batches:
+        batch: list[Index] = []
+        count = 0
+        for group in _groups(labels, per_cluster, generator):
+            batch.append(group)
+            count += len(group)
+            if count >= min(batch_size, len(labels)):
+                yield np.concatenate(batch)
+                given += 1
+                batch, count = [], 0
+                if given == n_batches:
+                    return
+
+
+def _groups(labels: npt.NDArray[np.integer], per_cluster: int, generator: torch.Generator) -> list[Index]:
+    n = len(labels)
+    shuffle = torch.randperm(n, generator=generator).numpy()
+    order = shuffle[np.argsort(labels[shuffle], kind="stable")]
+    ordered = labels[order]
+    new_cluster = np.r_[True, ordered[1:] != ordered[:-1]]
+    first = np.maximum.accumulate(np.where(new_cluster, np.arange(n), 0))
+    rank = np.arange(n) - first  # place within the own cluster
+    begins = rank % per_cluster == 0
+    last = np.r_[begins[1:], True]
+    begins &= ~(last & (rank > 0) & (per_cluster > 1))  # a left-over of one joins the group before
+    cuts = np.flatnonzero(begins)
+    groups = np.split(order, cuts[1:])
+    return [groups[i] for i in torch.randperm(len(groups), generator=generator).tolist()]

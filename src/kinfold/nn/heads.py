@@ -1,0 +1,67 @@
+"""From features to clusters: the vote of the nearest fitted images, as a module that predicts and exports."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+
+class NeighborVote(nn.Module):
+    """Probability of each cluster by a weighted vote of the nearest fitted images ``(b, d) -> (b, k)``.
+
+    A neighbour at squared distance d^2 weighs exp(-d^2 / bandwidth); one pseudo-vote a cluster, at the distance of
+    its centre, keeps images far from everything undecided. Our own addition: JULE's released code assigns no new image.
+
+    Parameters
+    ----------
+    features : (n, d) float32
+        Fitted images.
+    labels : (n,) int64
+        Their clusters.
+    n_clusters : int
+    n_neighbors : int
+        Voters.
+    bandwidth : float
+        Squared distance at which a vote has lost a factor e; the mean squared distance of fitted images to their
+        voters when None.
+    """
+
+    def __init__(
+        self, features: Tensor, labels: Tensor, n_clusters: int, *, n_neighbors: int = 20, bandwidth: float | None = None
+    ) -> None:
+        super().__init__()
+        self.n_neighbors = min(n_neighbors, len(features))
+        self.register_buffer("features", features.float())
+        self.register_buffer("votes", nn.functional.one_hot(labels.long(), n_clusters).float())
+        count = self.votes.sum(0).clamp(min=1)[:, None]
+        self.register_buffer("centres", self.votes.T @ features.float() / count)
+        if bandwidth is None:
+            probe = features[:: max(1, len(features) // 1000)].float()
+            near = self._squared(probe, self.features).topk(min(self.n_neighbors + 1, len(features)), largest=False)
+            bandwidth = float(near.values[:, 1:].mean()) if len(features) > 1 else 1.0
+        self.bandwidth = max(bandwidth, 1e-12)
+
+    @classmethod
+    def of(cls, features: Tensor, labels: npt.NDArray[np.int64], *, n_neighbors: int, most: int = 20000) -> NeighborVote:
+        """Vote of fitted images, of an even sample of them where there are more than `most`."""
+        step = max(1, -(-len(features) // most))
+        n_clusters = int(labels.max()) + 1
+        chosen = torch.from_numpy(labels)[::step]
+        return cls(features[::step], chosen, n_clusters, n_neighbors=n_neighbors)
+
+    @staticmethod
+    def _squared(x: Tensor, y: Tensor) -> Tensor:
+        return (x.square().sum(1, keepdim=True) + y.square().sum(1) - 2 * x @ y.T).clamp(min=0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float()
+        near = self._squared(x, self.features).topk(self.n_neighbors, dim=1, largest=False)
+        # Relative to the nearest voter, so that an image far from all still gets numbers that add up.
+        centre = self._squared(x, self.centres) / self.bandwidth
+        voters = near.values / self.bandwidth
+        shift = torch.minimum(voters[:, :1], centre.min(1, keepdim=True).values)
+        weight = torch.exp(shift - voters)
+        mass = (weight[:, :, None] * self.votes[near.indices]).sum(1) + torch.exp(shift - centre)
+        return mass / mass.sum(1, keepdim=True)
