@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,10 +23,10 @@ from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError, KinfoldError
 from kinfold.files import weights
 from kinfold.health import Watch, summary
-from kinfold.journal import Journal, identify, in_words, is_finished, machine, resume, saying_how_to_go_on
+from kinfold.journal import Journal, identify, in_words, is_finished, machine, plain, resume, saying_how_to_go_on
 from kinfold.metrics import accuracy, ari, nmi
 from kinfold.results import Clustering
-from kinfold.runtime import Runtime
+from kinfold.runtime import Progress, Runtime
 from kinfold.strangeness import Strangeness
 from kinfold.train import embed
 
@@ -55,7 +55,11 @@ class State:
     round
         Finished rounds; the base class counts.
     features : (n, d) float32 or None
-        The embedding of the fitted images, set after the last round.
+        The embedding of the fitted images; computed after the last round, unless the algorithm has set it by then.
+    planned
+        How many rounds there will be, if that is known, so that the time left can be shown.
+    facts
+        What else ``run.json`` should say, as JSON: a pretrained network, a measured recall.
     """
 
     net: nn.Module
@@ -64,6 +68,8 @@ class State:
     labels: Labels
     round: int = 0
     features: Tensor | None = None
+    planned: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -173,17 +179,20 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
             After Ctrl-C; the sentence says how to go on.
         """
         run = runtime or Runtime()
-        images = self._images(X, run, fitting=True)
-        truth = self._truth(y, images)
-        self._check(images)
-        identity = identify(type(self).__name__, self.get_params(deep=False), images)
-        if is_finished(run, identity):
-            return self._adopt(Clustering.load(Path(run.folder or "")))
+        if not run.is_main:
+            run = replace(run, progress=Progress())
         with saying_how_to_go_on(run):
+            images = self._images(X, run, fitting=True)
+            truth = self._truth(y, images)
+            self._check(images)
+            identity = identify(type(self).__name__, self.get_params(deep=False), images)
+            if is_finished(run, identity):
+                return self._adopt(Clustering.load(Path(run.folder or "")))
             with run.dice(self._generator()):
                 state = self._wrap(self._start(images, run), run)
             journal = resume(Journal(state), identity, run)
             watch = Watch(journal.history, state.labels)
+            run.progress.phase("rounds", None if state.planned is None else state.planned - state.round)
             while not self._done(state):
                 began = time.perf_counter()
                 with run.dice(state.generator):
@@ -191,6 +200,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
                 self._log(journal, watch, record, truth, time.perf_counter() - began)
                 run.save(state.round, journal, identity)
                 run.progress.say(in_words(journal.history[-1]))
+                run.progress.advance()
             return self._finish(journal, identity, images, truth, run)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None, *, runtime: Runtime | None = None) -> Labels:
@@ -356,7 +366,8 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
     ) -> Self:
         """Set the fitted attributes, and write and tidy the run folder."""
         state: State = journal.state
-        state.features = embed(state.net, images, run)
+        if state.features is None:
+            state.features = embed(state.net, images, run)
         if not bool(torch.isfinite(state.features).all()):
             raise KinfoldError("the network's features contain NaN after the last round; lower the learning rate.")
         probabilities = self._assign(state, state.features)
@@ -380,6 +391,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
             tree=None if tree is None else {name: getattr(tree, name) for name in ("start", "merges", "affinity")},
             truth=truth,
             run={
+                **plain(state.facts),
                 "algorithm": identity["algorithm"],
                 "parameters": identity["parameters"],
                 "identity": identity,

@@ -124,7 +124,7 @@ class Clustering:
         """
         if self.tree is None:
             raise InputError("this run has no merge tree to cut; run an algorithm that has one, such as JULE.")
-        from kinfold.ops.agglomerate import MergeTree
+        from kinfold.ops.merge_tree import MergeTree
 
         return MergeTree(self.tree["start"], self.tree["merges"], self.tree["affinity"]).cut(n_clusters)
 

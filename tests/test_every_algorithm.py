@@ -1,0 +1,112 @@
+"""Every public algorithm keeps the contract."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny import Tiny
+
+import kinfold.algorithms
+from kinfold.checks import ContractError, check_clusterer, clusterer_checks, pictures
+from kinfold.estimator import DeepClusterer
+from kinfold.results import Clustering
+from kinfold.runtime import Runtime
+
+ROOT = Path(__file__).parents[1]
+ALGORITHMS: list[type[DeepClusterer]] = [
+    Tiny,
+    *(getattr(kinfold.algorithms, name) for name in kinfold.algorithms.__all__ if name != "load"),
+]
+
+
+def small(algorithm: type[DeepClusterer]) -> DeepClusterer:
+    """An instance with the settings that its file gives for tests."""
+    settings: dict[str, Any] = algorithm._small()  # type: ignore[attr-defined]
+    return algorithm(**settings)
+
+
+def cases() -> Iterator[Any]:
+    for algorithm in ALGORITHMS:
+        for name, check in clusterer_checks(small(algorithm)):
+            yield pytest.param(algorithm, check, id=f"{algorithm.__name__} {name}")
+
+
+@pytest.mark.parametrize(("algorithm", "check"), cases())
+def test_the_contract_is_kept(algorithm: type[DeepClusterer], check: Any) -> None:
+    check(small(algorithm))
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of all algorithms by two processes."""
+    folder = tmp_path_factory.mktemp("joined")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, "-m", "tests.test_every_algorithm", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_two_processes_are_as_one(algorithm: type[DeepClusterer], joined: Path) -> None:
+    two = Clustering.load(joined / algorithm.__name__)
+    one = small(algorithm).set_params(random_state=0).fit(pictures(), runtime=Runtime(device="cpu")).result_
+    assert two.run["processes"] == 2
+    losses = [[np.nan if row["loss"] is None else row["loss"] for row in each.history] for each in (one, two)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(two.labels, one.labels)
+    for name, weight in one.weights.items():
+        torch.testing.assert_close(two.weights[name], weight, rtol=1e-3, atol=1e-4)
+
+
+class Careless(Tiny):
+    """Breaks the contract: what changes does not live in the state."""
+
+    _seen = 0
+
+    def _round(self, state: Any, images: Any, run: Runtime) -> Any:
+        self._seen += 1
+        state.generator.manual_seed(self._seen)
+        return super()._round(state, images, run)
+
+
+def test_a_broken_contract_is_found() -> None:
+    with pytest.raises(ContractError, match="Careless fails the check 'resume is exact'"):
+        check_clusterer(Careless(n_rounds=2))
+
+
+def test_a_check_is_skipped_by_name_with_a_reason() -> None:
+    with pytest.raises(ValueError, match="without a reason"):
+        check_clusterer(Tiny(n_rounds=1), skip={"input untouched": " "})
+    names = [name for name, _ in clusterer_checks(Tiny())]
+    ran = check_clusterer(Tiny(n_rounds=1), skip=dict.fromkeys(names, "the list of names is what is looked at"))
+    assert ran == []
+    with pytest.raises(ValueError, match="there is no check 'no such'"):
+        check_clusterer(Tiny(n_rounds=1), skip=dict.fromkeys([*names, "no such"], "misspelt"))
+
+
+def together(folder: str) -> None:
+    """Fit every algorithm on two processes."""
+    world_size = Runtime(device="cpu").world
+    assert world_size == 2
+    for algorithm in ALGORITHMS:
+        run = Runtime(device="cpu", folder=Path(folder) / algorithm.__name__)
+        small(algorithm).set_params(random_state=0).fit(pictures(), runtime=run)
+
+
+if __name__ == "__main__":
+    together(sys.argv[1])
