@@ -68,3 +68,15 @@ def test_unknown_names_are_one_sentence() -> None:
         select("nothing")
     with pytest.raises(ValueError, match=r"only='mars'; expected a set among umist"):
         select("jule", "mars")
+
+
+def test_every_change_is_a_parameter_that_the_estimator_has() -> None:
+    from kinfold import JULE
+    from kinfold.algorithms import jule
+
+    known = JULE().get_params()
+    for found in SCENARIOS.values():
+        if found.algorithm == "JULE":
+            assert set(found.parameters) <= set(known), found.id
+            assert found.preset in jule.PRESETS
+    assert scenarios.DEFECTS == jule.RELEASED

@@ -67,6 +67,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("frgc", "JULE-RC", "published", LEADERBOARD, 0.57),
     Figure("ytf", "JULE-RC", "published", LEADERBOARD, 0.85),
     Figure("cifar10", "JULE-RC", "published", NCC, 0.192, 0.272, 0.138),
+    Figure("cifar10-full", "JULE-RC", "published", NCC, 0.192, 0.272, 0.138),
     Figure("stl10", "JULE-RC", "published", NCC, 0.182, 0.277, 0.164),
     Figure("imagenet10", "JULE-RC", "published", NCC, 0.175, 0.300, 0.138),
     Figure("imagenet-dogs", "JULE-RC", "published", NCC, 0.054, 0.138, 0.028),

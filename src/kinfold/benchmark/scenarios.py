@@ -95,6 +95,24 @@ DETERMINISTIC = ("gdl", "gdl_centred", "average_linkage")
 BESIDE = ("kmeans", "gdl")  # baselines that stand in the algorithm's own table
 
 
+# What the table of changes measures: one parameter of the default preset each, then the released code's defects.
+ABLATED = ("umist", "cmu-pie", "usps", "mnist-test")
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "no-views": {"view_strength": 0.0},
+    "all-negatives": {"negatives": "uniform"},
+    "no-final-rounds": {"n_final": 0},
+    "clusters-kept": {"rebuild": False},
+    "stray-groups-count": {"smallest": 0.0},
+    "not-centred": {"center": False},
+    "one-period": {"n_periods": 1},
+    "no-local-term": {"n_local": 1},
+    "affinity-loss": {"loss": "affinity"},
+    "gamma-two": {"gamma": 2.0},
+    "narrower": {"width": 50},
+}
+DEFECTS = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
+
+
 def infeasible(prefix: str, dataset: str) -> str | None:
     """Why a method on pixels is not run on a set, or None if it is.
 
@@ -159,13 +177,31 @@ def _baselines() -> Iterator[Scenario]:
         yield Scenario(f"gdl-centred-{name}", "baselines", "cluster", "gdl_centred", name, deterministic=True)
 
 
+def _ablations() -> Iterator[Scenario]:
+    for name in ABLATED:
+        for change, parameters in ABLATIONS.items():
+            yield Scenario(f"ablation-{name}-{change}", "ablation", "cluster", "JULE", name, "default", parameters)
+        for defect in (*((d,) for d in DEFECTS), DEFECTS):
+            change = "all-defects" if defect == DEFECTS else defect[0]
+            yield Scenario(
+                f"ablation-{name}-released-{change}",
+                "ablation",
+                "cluster",
+                "JULE",
+                name,
+                "paper",
+                {"as_released": defect},
+            )
+
+
 def _speed() -> Iterator[Scenario]:
     for n in (10_000, 70_000, 1_000_000):
         yield Scenario(f"agglomerate-{n}", "speed", "speed", "agglomerate", parameters={"n": n})
     yield Scenario("agglomerate-dense-3000", "speed", "speed", "agglomerate_dense", parameters={"n": 3_000})
+    yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
 
 
-SCENARIOS: dict[str, Scenario] = {s.id: s for s in (*_jule(), *_baselines(), *_speed())}
+SCENARIOS: dict[str, Scenario] = {s.id: s for s in (*_jule(), *_baselines(), *_ablations(), *_speed())}
 
 
 def scenario(identifier: str) -> Scenario:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfold.benchmark import published
+from kinfold.benchmark import published, training
 from kinfold.benchmark.measure import Usage, timed
 from kinfold.benchmark.scenarios import Scenario
 
@@ -39,6 +39,8 @@ def parts(scenario: Scenario) -> Sequence[str]:
     """
     if scenario.algorithm == "agglomerate_dense":
         return ("sparse", "dense")
+    if scenario.algorithm == "training":
+        return ("training", "plain", "matmul")
     if int(scenario.parameters["n"]) > LARGEST_SEARCH:
         return ("kinfold", "half", "quarter", "kmeans")  # ward keeps a Python heap of all edges: hours, tens of GB
     return ("kinfold", "half", "quarter", "ward", "kmeans")
@@ -50,6 +52,8 @@ def conclusions(scenario: Scenario, runs: Mapping[str, list[dict[str, Any]]]) ->
     if scenario.algorithm == "agglomerate_dense":
         same = [r["partition"] for r in runs["sparse"]] == [r["partition"] for r in runs["dense"]]
         return {"ratio": _ratio("the dense numpy loop", mean["dense"] / mean["sparse"]), "same_partition": same}
+    if scenario.algorithm == "training":
+        return training.conclusions(runs)
     n = int(scenario.parameters["n"])
     sizes = [n // 4, n // 2, n]
     seconds = [mean["quarter"], mean["half"], mean["kinfold"]]
@@ -235,4 +239,7 @@ PARTS: dict[str, Part] = {
     "kmeans": kmeans,
     "sparse": sparse,
     "dense": dense,
+    "training": training.jule,
+    "plain": training.plain,
+    "matmul": training.matmul,
 }

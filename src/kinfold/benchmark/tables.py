@@ -99,7 +99,8 @@ def jule(results: Results) -> str:
                     *_cost(name, ours),
                 ]
             )
-    return _table(head, rows) + _notes(results, rows, "kinfold benchmark jule --data DIR", "jule-*-default.json")
+    notes = _notes(rows, "kinfold benchmark jule --data DIR", "jule-*-default.json")
+    return _table(head, rows) + notes + _sources("JULE-RC")
 
 
 def paper(results: Results) -> str:
@@ -127,9 +128,8 @@ def paper(results: Results) -> str:
                 _mean(ours, "cpu_seconds"),
             ]
         )
-    return _table(head, rows) + _notes(
-        results, rows, "kinfold benchmark jule --data DIR --preset paper", "jule-*-paper.json"
-    )
+    notes = _notes(rows, "kinfold benchmark jule --data DIR --preset paper", "jule-*-paper.json")
+    return _table(head, rows) + notes + _sources("JULE-SF", "JULE-RC")
 
 
 def baselines(results: Results) -> str:
@@ -145,7 +145,7 @@ def baselines(results: Results) -> str:
                 reasons.append(f"{prefix}: {ON_PIXELS[prefix][2]}")
             cells.append("too large" if reason else _metric(results.get(f"{prefix}-{name}"), "nmi"))
         rows.append([_title(name), *cells, _metric(results.get(f"gdl-centred-{name}"), "nmi")])
-    text = _table(head, rows) + _notes(results, rows, "kinfold benchmark baselines --data DIR", "*-pixels-*.json")
+    text = _table(head, rows) + _notes(rows, "kinfold benchmark baselines --data DIR", "*-pixels-*.json")
     return text + ("\nToo large, " + "; ".join(reasons) + ".\n" if reasons else "")
 
 
@@ -217,17 +217,23 @@ def speed(results: Results) -> str:
 
 
 def ablation(results: Results) -> str:
-    """What each change of the default preset brings: one row a change, one column a set."""
+    """What each change of a preset costs or brings: one row a change, one column a set."""
     found = {i: r for i, r in results.items() if i.startswith("ablation-")}
     if not found:
         return "Not measured yet: `kinfold benchmark ablation --data DIR`\n"
     sets = [name for name in HERE if any(r["dataset"] == name for r in found.values())]
-    full = ["the default preset", *(_metric(results.get(f"jule-{name}-default"), "nmi") for name in sets)]
-    rows = [full]
-    for change in dict.fromkeys(i.removeprefix(f"ablation-{r['dataset']}-") for i, r in found.items()):
-        rows.append([change.replace("-", " "), *(_metric(found.get(f"ablation-{n}-{change}"), "nmi") for n in sets)])
-    head = ["NMI", *(SETS[name].title for name in sets)]
-    return _table(head, rows) + _notes(found, rows, "kinfold benchmark ablation --data DIR", "ablation-*.json")
+    rows = []
+    for preset in ("default", "paper"):
+        of_preset = {i.removeprefix(f"ablation-{r['dataset']}-"): r for i, r in found.items() if r["preset"] == preset}
+        if of_preset:
+            whole = [_metric(results.get(f"jule-{name}-{preset}"), "nmi") for name in sets]
+            rows.append([f"**preset {preset}**", "", *whole])
+        for change, one in of_preset.items():
+            what = ", ".join(f"{key}={value!r}" for key, value in one["parameters"].items())
+            values = [_metric(found.get(f"ablation-{name}-{change}"), "nmi") for name in sets]
+            rows.append([change.replace("-", " "), f"`{what}`", *values])
+    head = ["change", "parameters", *(f"{SETS[name].title} NMI" for name in sets)]
+    return _table(head, rows) + _notes(rows, "kinfold benchmark ablation --data DIR", "ablation-*.json")
 
 
 def estimated(results: Results) -> str:
@@ -242,9 +248,7 @@ def estimated(results: Results) -> str:
             rows.append([_title(name), str(ours["n_clusters"]), counts, _metric(ours, "nmi"), _metric(told, "nmi")])
     if not rows:
         return "Not measured yet: `kinfold benchmark jule-umist-estimated --data DIR`\n"
-    return _table(head, rows) + _notes(
-        results, rows, "kinfold benchmark jule-SET-estimated --data DIR", "*-estimated.json"
-    )
+    return _table(head, rows) + _notes(rows, "kinfold benchmark jule-SET-estimated --data DIR", "*-estimated.json")
 
 
 def predict(results: Results) -> str:
@@ -353,13 +357,20 @@ def _remark(result: dict[str, Any]) -> str:
     return " ".join(words).rstrip(";:") + "."
 
 
-def _notes(results: Results, rows: Sequence[Sequence[str]], command: str, files: str) -> str:
+def _notes(rows: Sequence[Sequence[str]], command: str, files: str) -> str:
     text = _made(command, files)
     if any(DAGGER in cell for row in rows for cell in row):
         text += "† with a backbone trained on ImageNet labels; no label of the set itself was used.\n"
     if any("times)" in cell for row in rows for cell in row):
         text += f"The original's CPU seconds: {published.MEASURED} ({', '.join(YARDSTICKS)}).\n"
     return text
+
+
+def _sources(*methods: str) -> str:
+    found = [
+        f.source for f in published.FIGURES if f.status == "published" and f.method in methods and f.dataset in HERE
+    ]
+    return f"Published figures as quoted by: {'; '.join(dict.fromkeys(found))}. The paper itself was not at hand.\n"
 
 
 def _made(command: str, files: str) -> str:
