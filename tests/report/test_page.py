@@ -281,7 +281,7 @@ def test_ten_thousand_images_stay_under_fifteen_megabytes(tmp_path: Path, make: 
     assert 3e6 < path.stat().st_size < 15e6
 
 
-def test_seventy_thousand_images_open_within_twenty_seconds(show: Show, tmp_path: Path, make: Callable[..., Any]) -> None:
+def test_seventy_thousand_images_open_within_20_seconds(show: Show, tmp_path: Path, make: Callable[..., Any]) -> None:
     clustering, images = make(70_000, 10, side=8)
     clustering.embedding = clustering.embedding[:, :2].copy()
     path = write_report(clustering, images, tmp_path / "report.html")
