@@ -7,6 +7,7 @@ place where an exception becomes a sentence on stderr and an exit code: 0 succes
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import shlex
@@ -406,9 +407,10 @@ def algorithms(verbose: Verbose = False) -> None:
 
 
 def _say(*sentences: str) -> None:
-    """Print one line each."""
-    for sentence in sentences:
-        print(sentence)
+    """Print one line each; a reader that has gone away (`| head`) is no failure."""
+    with contextlib.suppress(BrokenPipeError):
+        for sentence in sentences:
+            print(sentence)
 
 
 def _tell(progress: Progress, sentences: list[str]) -> None:
@@ -486,7 +488,8 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(args=arguments, prog_name="kinfold", standalone_mode=False, obj={"arguments": arguments})
-    except BrokenPipeError:  # `kinfold ... | head` closed its end: nothing is wrong
+        sys.stdout.flush()
+    except BrokenPipeError:  # `kinfold ... | head` has read enough; the work was done before the last words
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, typer.Abort):

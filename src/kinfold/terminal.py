@@ -6,6 +6,7 @@ seconds. Both speak the language of :class:`kinfold.runtime.Progress` (``phase``
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import time
@@ -114,9 +115,10 @@ class Lines(Progress):
             self.say(f"{self._name}: {self._count:,} of {self._total:,}, about {duration(left)} left")
 
     def say(self, sentence: str) -> None:
-        """Write one line."""
-        self._stream.write(sentence + "\n")
-        self._stream.flush()
+        """Write one line; a reader that has gone away does not end the work."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.write(sentence + "\n")
+            self._stream.flush()
 
     def done(self) -> None:
         """Nothing is left on the screen that would need clearing."""
