@@ -63,7 +63,8 @@ class Tiny(DeepClusterer):
         generator = self._generator()
         net = self._network(images.shape)
         optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-        return TinyState(net, optimizer, generator, np.zeros(len(images), dtype=np.int64))
+        labels = np.zeros(len(images), dtype=np.int64)
+        return TinyState(net, optimizer, generator, labels, planned=self.n_rounds)
 
     def _round(self, state: State, images: Images, run: Runtime) -> Record:
         assert isinstance(state, TinyState)

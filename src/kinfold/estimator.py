@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import math
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
@@ -21,9 +22,9 @@ from typing_extensions import Self
 
 from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError, KinfoldError
-from kinfold.files import weights
-from kinfold.health import Watch, summary
-from kinfold.journal import Journal, identify, in_words, is_finished, machine, plain, resume, saying_how_to_go_on
+from kinfold.health import Watch
+from kinfold.inputs import classes, is_table, refuse_what_has_no_clusters
+from kinfold.journal import Journal, conclude, identify, in_words, is_finished, resume, saying_how_to_go_on
 from kinfold.metrics import accuracy, ari, nmi
 from kinfold.results import Clustering
 from kinfold.runtime import Progress, Runtime
@@ -32,6 +33,8 @@ from kinfold.train import embed
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
+Known = tuple[Labels | None, list[str] | None]
+MAX_PIXELS = 2**27
 SCORES = {"nmi": nmi, "acc": accuracy, "ari": ari}
 
 
@@ -183,8 +186,11 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
             run = replace(run, progress=Progress())
         with saying_how_to_go_on(run):
             images = self._images(X, run, fitting=True)
-            truth = self._truth(y, images)
-            self._check(images)
+            preset = getattr(self, "preset", None)
+            if self._presets and preset not in self._presets:
+                raise InputError(f"preset is {preset!r}; expected {' or '.join(map(repr, self._presets))}.")
+            refuse_what_has_no_clusters(images, getattr(self, "n_clusters", None))
+            known = classes(y, images)
             identity = identify(type(self).__name__, self.get_params(deep=False), images)
             if is_finished(run, identity):
                 return self._adopt(Clustering.load(Path(run.folder or "")))
@@ -197,11 +203,11 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
                 began = time.perf_counter()
                 with run.dice(state.generator):
                     record = self._round(state, images, run)
-                self._log(journal, watch, record, truth, time.perf_counter() - began)
+                self._log(journal, watch, record, known[0], time.perf_counter() - began)
                 run.save(state.round, journal, identity)
                 run.progress.say(in_words(journal.history[-1]))
                 run.progress.advance()
-            return self._finish(journal, identity, images, truth, run)
+            return self._finish(journal, identity, images, known, run)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None, *, runtime: Runtime | None = None) -> Labels:
         """Fit and return the cluster of every image, ``-> (n,)``."""
@@ -280,7 +286,9 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
 
     def _images(self, X: Any, run: Runtime, *, fitting: bool) -> Images:
         """Read the input; a plain 2-D array goes through scikit-learn's own validation."""
-        if _is_table(X):
+        if is_table(X):
+            if not fitting and len(self.images_shape_) == 3:
+                raise InputError(f"a table came; expected images, as this model was fitted on {self.images_shape_}.")
             X = validate_data(self, X, reset=fitting, dtype=np.float32, ensure_min_samples=1, copy=True)
             X.flags.writeable = False
             return Images(X, source=f"array {X.shape}")
@@ -294,41 +302,6 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         if images.shape != self.images_shape_:
             raise InputError(f"the images have shape {images.shape}; this model was fitted on {self.images_shape_}.")
         return images
-
-    def _truth(self, y: ArrayLike | None, images: Images) -> Labels | None:
-        """Known classes as whole numbers, from `y` or from the images."""
-        if y is None:
-            return None if images.labels is None else np.asarray(images.labels, dtype=np.int64)
-        found = np.asarray(y)
-        if found.shape == (len(images), 1):
-            found = found[:, 0]
-        if found.shape != (len(images),):
-            raise InputError(f"y has shape {found.shape}; expected ({len(images)},), one class an image.")
-        if found.dtype.kind not in "iu":
-            found = np.unique(found.astype(str) if found.dtype == object else found, return_inverse=True)[1]
-        return found.astype(np.int64)
-
-    def _check(self, images: Images) -> None:
-        """Refuse with one sentence what no algorithm can cluster."""
-        preset = getattr(self, "preset", None)
-        if self._presets and preset not in self._presets:
-            raise InputError(f"preset is {preset!r}; expected {' or '.join(map(repr, self._presets))}.")
-        k = getattr(self, "n_clusters", None)
-        if k is not None and (isinstance(k, bool) or not isinstance(k, numbers.Integral) or int(k) < 1):
-            raise InputError(f"n_clusters is {k!r}; expected a whole number of 1 or more, or None to estimate it.")
-        n = len(images)
-        if n < 2:
-            raise InputError(f"only {'one image' if n else 'no image'} came (n_samples = {n}); expected at least two.")
-        # In pieces: the pixels may be a memory map larger than the memory.
-        for start in range(0, n, 1024) if images.pixels.dtype.kind == "f" else ():
-            if not bool(np.isfinite(images.pixels[start : start + 1024]).all()):
-                raise InputError("the images contain NaN or infinity; replace those values first.")
-        different = int((images.duplicate_of < 0).sum())
-        if different == 1:
-            raise InputError(f"all {n} images are identical; there is nothing to tell apart.")
-        if k is not None and different < int(k):
-            kind = "images" if different == n else "different images"
-            raise InputError(f"n_clusters is {k}, but there are only {different} {kind}; ask for fewer clusters.")
 
     def _generator(self) -> torch.Generator:
         """A generator seeded by ``random_state``; the same on every process."""
@@ -361,57 +334,23 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
             extra |= {name: score(truth, state.labels) for name, score in SCORES.items()}
         watch.row(state.round, record.loss, record.n_clusters, state.labels, seconds=seconds, extra=extra)
 
-    def _finish(
-        self, journal: Journal, identity: dict[str, Any], images: Images, truth: Labels | None, run: Runtime
-    ) -> Self:
+    def _finish(self, journal: Journal, identity: dict[str, Any], images: Images, known: Known, run: Runtime) -> Self:
         """Set the fitted attributes, and write and tidy the run folder."""
         state: State = journal.state
         if state.features is None:
             state.features = embed(state.net, images, run)
         if not bool(torch.isfinite(state.features).all()):
             raise KinfoldError("the network's features contain NaN after the last round; lower the learning rate.")
-        probabilities = self._assign(state, state.features)
-        labels = np.asarray(state.labels, dtype=np.int64)
-        self.n_clusters_ = int(probabilities.shape[1])
-        self.images_shape_ = images.shape
-        self.state_ = state
+        self.images_shape_, self.state_ = images.shape, state
+        if images.is_vectors:
+            self.n_features_in_ = images.shape[0]
         features = state.features.numpy()
-        own = probabilities[np.arange(len(labels)), labels]
-        tree = getattr(state, "tree", None)
-        words = summary(journal.history, labels, journal.done)
-        self.result_ = Clustering(
-            labels=labels,
-            confidence=np.clip(own, 0, 1).astype(np.float32),
-            outlier=Strangeness(features, labels).fitted,
-            embedding=features,
-            names=list(images.names),
-            duplicate_of=np.asarray(images.duplicate_of, dtype=np.int64),
-            skipped=list(images.skipped),
-            history=journal.history,
-            tree=None if tree is None else {name: getattr(tree, name) for name in ("start", "merges", "affinity")},
-            truth=truth,
-            run={
-                **plain(state.facts),
-                "algorithm": identity["algorithm"],
-                "parameters": identity["parameters"],
-                "identity": identity,
-                "n_clusters": self.n_clusters_,
-                "shape": list(images.shape),
-                "source": images.source,
-                "note": list(images.note),
-                "label_names": images.label_names,
-                "seed": state.generator.initial_seed(),
-                "rounds": state.round,
-                "restarts": sum(int(row.get("restarts", 0)) for row in journal.history),
-                "seconds": round(journal.seconds, 3),
-                "health": words,
-                **machine(run),
-            },
-            weights=weights(state.net),
-            variants=dict(getattr(state, "variants", None) or {}),
-        )
+        probabilities = self._probabilities(features)
+        self.n_clusters_ = int(probabilities.shape[1])
+        self.result_ = conclude(journal, identity, images, probabilities, known, run)
         self._publish()
-        for sentence in words:
+        self.result_.outlier = self.outlier_ = self._strangeness().fitted
+        for sentence in self.result_.run["health"]:
             run.progress.say(sentence)
         if run.folder is not None and run.is_main:
             self.result_.save(run.folder)
@@ -424,29 +363,34 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         self.labels_ = self.result_.labels
         self.embedding_ = self.result_.embedding
         self.confidence_ = self.result_.confidence
+        self._strange: Strangeness | None = None
         self.outlier_ = self.result_.outlier
 
     def _adopt(self, result: Clustering) -> Self:
         """Become fitted from a run that was saved."""
         k, sides = result.run.get("n_clusters"), result.run.get("shape")
         shape = sides if isinstance(sides, list) else []
-        whole = all(isinstance(side, int) and 0 < side <= 65536 for side in shape)
-        if not whole or len(shape) not in (1, 3) or not isinstance(k, int) or not 0 < k <= max(len(result), 1):
-            raise InputError("run.json has no valid shape or n_clusters; restore the folder or run again.")
+        rounds = result.run.get("rounds", 0)
+        whole = all(isinstance(side, int) and 0 < side <= 65536 for side in shape) and isinstance(rounds, int)
+        if not whole or len(shape) not in (1, 3) or math.prod(shape) > MAX_PIXELS:
+            raise InputError("run.json has no valid shape or rounds; restore the folder or run again.")
+        if not isinstance(k, int) or not 0 < k <= max(len(result), 1):
+            raise InputError("run.json has no valid n_clusters; restore the folder or run again.")
         if len(result) and not 0 <= int(result.labels.min()) <= int(result.labels.max()) < k:
             raise InputError(f"labels.csv has clusters outside 0 to {k - 1}; restore the folder or run again.")
         self.images_shape_, self.n_clusters_, self.result_ = tuple(shape), k, result
         if len(shape) == 1:
             self.n_features_in_ = shape[0]
-        net = self._network(self.images_shape_)
         try:
+            net = self._network(self.images_shape_)
             net.load_state_dict(result.weights)
-        except RuntimeError:
-            raise InputError("model.safetensors does not fit the parameters in run.json; restore the folder.") from None
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"model.safetensors does not fit the parameters in run.json ({type(error).__name__}); "
+                "restore the folder."
+            ) from None
         features = torch.from_numpy(result.embedding.copy())
-        self.state_ = State(
-            net.eval(), None, torch.Generator(), result.labels, int(result.run.get("rounds", 0)), features
-        )
+        self.state_ = State(net.eval(), None, torch.Generator(), result.labels, rounds, features)
         self._publish()
         return self
 
@@ -457,18 +401,15 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         return embed(run.to(self.state_.net), images, run).numpy()
 
     def _probabilities(self, features: np.ndarray[Any, Any]) -> Probabilities:
-        return np.asarray(self._assign(self.state_, torch.from_numpy(np.array(features))), dtype=np.float64)
+        found = np.asarray(self._assign(self.state_, torch.from_numpy(np.array(features))), dtype=np.float64)
+        if found.ndim != 2 or len(found) != len(features) or found.shape[1] <= int(self.state_.labels.max(initial=0)):
+            raise KinfoldError(
+                f"{type(self).__name__}._assign gave {found.shape} for {len(features)} images; "
+                "expected one row an image and one column a cluster."
+            )
+        return found
 
     def _strangeness(self) -> Strangeness:
-        return Strangeness(self.embedding_, self.labels_)
-
-
-def _is_table(X: Any) -> bool:
-    """Whether scikit-learn's validation understands the input better than as_images."""
-    if isinstance(X, (Images, Tensor, str, Path, torch.utils.data.Dataset)):
-        return False
-    if isinstance(X, np.ndarray):
-        return X.ndim < 3
-    if isinstance(X, (list, tuple)):
-        return not (X and (isinstance(X[0], (str, Path)) or np.ndim(X[0]) > 1))
-    return True
+        if self._strange is None:
+            self._strange = Strangeness(self.embedding_, self.labels_)
+        return self._strange

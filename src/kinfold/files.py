@@ -174,12 +174,12 @@ def pack(value: object, arrays: dict[str, Tensor], where: str = "state") -> Any:
     >>> unpack(form, arrays)
     {'a': 1, 'b': array([0, 1, 2])}
     """
+    if isinstance(value, np.generic):  # first, as numpy's float64 is a float too
+        return {"scalar": value.dtype.str, "value": pack(value.item(), arrays, where)}
     if value is None or isinstance(value, (bool, int, str)):
         return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"float": repr(float(value))}
-    if isinstance(value, np.generic):
-        return {"scalar": value.dtype.str, "value": pack(value.item(), arrays, where)}
     if isinstance(value, (Tensor, np.ndarray, torch.Generator)):
         return _pack_array(value, arrays, where)
     if hasattr(value, "state_dict") and hasattr(value, "load_state_dict"):
@@ -227,8 +227,7 @@ def unpack(form: Any, arrays: Mapping[str, Tensor], like: object = None, hint: o
     """
     if not isinstance(form, dict):
         return form
-    kind = next(iter(form))
-    content = form[kind]
+    kind, content = next(iter(form.items()), ("", None))
     if kind == "float":
         return float(content)
     if kind == "scalar":

@@ -17,9 +17,9 @@ import torch
 
 from kinfold.data.images import Images
 from kinfold.errors import InputError
-from kinfold.files import read_json
-from kinfold.health import Row
-from kinfold.results import claim
+from kinfold.files import read_json, weights
+from kinfold.health import Row, summary
+from kinfold.results import Clustering, claim
 from kinfold.runtime import Interrupted, Runtime
 
 
@@ -173,6 +173,58 @@ def in_words(row: Row) -> str:
     trouble = f"; {row['health']}" if row["health"] else ""
     score = f", NMI {row['nmi']:.3f}" if "nmi" in row else ""
     return f"round {row['round']}: {loss}{row['used']} clusters, {row['changed']:.1%} moved{score}{trouble}."
+
+
+def conclude(
+    journal: Journal,
+    identity: Mapping[str, Any],
+    images: Images,
+    probabilities: np.ndarray[Any, np.dtype[np.float64]],
+    known: tuple[np.ndarray[Any, np.dtype[np.int64]] | None, list[str] | None],
+    run: Runtime,
+) -> Clustering:
+    """The result of a finished run, all but the outlier scores.
+
+    Parameters
+    ----------
+    probabilities
+        Of each cluster, ``(n, k)``.
+    known
+        Known classes and their names, or None.
+    """
+    state = journal.state
+    labels = np.asarray(state.labels, dtype=np.int64)
+    tree = getattr(state, "tree", None)
+    return Clustering.of(
+        labels,
+        embedding=state.features.numpy(),
+        confidence=np.clip(probabilities[np.arange(len(labels)), labels], 0, 1).astype(np.float32),
+        names=list(images.names),
+        duplicate_of=np.asarray(images.duplicate_of, dtype=np.int64),
+        skipped=list(images.skipped),
+        history=journal.history,
+        tree=None if tree is None else {name: getattr(tree, name) for name in ("start", "merges", "affinity")},
+        truth=known[0],
+        run={
+            **plain(state.facts),
+            "algorithm": identity["algorithm"],
+            "parameters": identity["parameters"],
+            "identity": dict(identity),
+            "n_clusters": probabilities.shape[1],
+            "shape": list(images.shape),
+            "source": images.source,
+            "note": list(images.note),
+            "label_names": known[1],
+            "seed": state.generator.initial_seed(),
+            "rounds": state.round,
+            "restarts": sum(int(row.get("restarts", 0)) for row in journal.history),
+            "seconds": round(journal.seconds, 3),
+            "health": summary(journal.history, labels, journal.done),
+            **machine(run),
+        },
+        weights=weights(state.net),
+        variants=dict(getattr(state, "variants", None) or {}),
+    )
 
 
 def machine(run: Runtime) -> dict[str, Any]:
