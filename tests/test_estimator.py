@@ -236,8 +236,10 @@ class Wild(Tiny):
 class Narrow(Tiny):
     """Gives probabilities of too few clusters."""
 
-    def _assign(self, state: State, features: torch.Tensor) -> np.ndarray:
-        return super()._assign(state, features)[:, :1]
+    def _assign(self, state: State) -> torch.nn.Module:
+        whole = super()._assign(state)
+        whole.centres = whole.centres[:1]
+        return whole
 
 
 def test_broken_algorithms_are_explained() -> None:

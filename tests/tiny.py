@@ -27,6 +27,18 @@ class TinyState(State):
     moments: dict[str, Any] = field(default_factory=dict)
 
 
+class Nearest(nn.Module):
+    """Softmax over the distances to the centres."""
+
+    def __init__(self, centres: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("centres", centres)
+
+    def forward(self, features: Tensor) -> Tensor:
+        distances = (features.double()[:, None] - self.centres.double()).square().sum(2)
+        return torch.softmax(-distances, 1)
+
+
 class Tiny(DeepClusterer):
     """k-means on the output of a small network, which is trained between the rounds.
 
@@ -93,13 +105,11 @@ class Tiny(DeepClusterer):
     def _done(self, state: State) -> bool:
         return state.round >= self.n_rounds
 
-    def _assign(self, state: State, features: Tensor) -> np.ndarray[Any, Any]:
+    def _assign(self, state: State) -> nn.Module:
         assert state.features is not None
         labels = torch.from_numpy(state.labels)
-        known = state.features.double()
-        centres = torch.stack([known[labels == k].mean(0) for k in range(int(labels.max()) + 1)])
-        distances = (features.double()[:, None] - centres).square().sum(2)
-        return torch.softmax(-distances, 1).numpy()
+        known = state.features
+        return Nearest(torch.stack([known[labels == k].mean(0) for k in range(int(labels.max()) + 1)]))
 
     def _network(self, shape: tuple[int, ...]) -> nn.Module:
         # A bias before a batch norm has no gradient but rounding errors, which Adam would scale up to a full step.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 import math
+import numbers
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -75,6 +75,9 @@ class State:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+AnyState = TypeVar("AnyState", bound=State)
+
+
 @dataclass
 class Record:
     """What a round reports.
@@ -97,7 +100,7 @@ class Record:
     done: list[str] = field(default_factory=list)
 
 
-class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
+class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator, ABC, Generic[AnyState]):  # type: ignore[misc]
     """Base class of all algorithms.
 
     A subclass stores its parameters in ``__init__`` and writes ``_start``, ``_round``, ``_done``, ``_assign`` and
@@ -130,23 +133,23 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
     # -- the four verbs, and the network -------------------------------------------------------------------------------
 
     @abstractmethod
-    def _start(self, images: Images, run: Runtime) -> State:
+    def _start(self, images: Images, run: Runtime) -> AnyState:
         """Make the network, the optimiser and the first labels."""
 
     @abstractmethod
-    def _round(self, state: State, images: Images, run: Runtime) -> Record:
+    def _round(self, state: AnyState, images: Images, run: Runtime) -> Record:
         """Do one round and update the state."""
 
     @abstractmethod
-    def _done(self, state: State) -> bool:
+    def _done(self, state: AnyState) -> bool:
         """Whether no round is left."""
 
     @abstractmethod
-    def _assign(self, state: State, features: Tensor) -> Probabilities:
-        """Probability of each cluster, ``(m, d) -> (m, k)`` float64, rows sum to one.
+    def _assign(self, state: State) -> nn.Module:
+        """Make the map from features to probabilities of each cluster, ``(m, d) -> (m, k)``, rows sum to one.
 
-        It may use ``state.features`` and ``state.labels`` of the fitted images and ``state.net``; a loaded state has
-        nothing else.
+        It predicts, and it is exported together with the network. It may use ``state.features`` and ``state.labels``
+        of the fitted images and ``state.net``; a loaded state has nothing else.
         """
 
     @abstractmethod
@@ -155,6 +158,14 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
 
         ``self.n_clusters_`` and ``self.images_shape_`` are set by then.
         """
+
+    def _prepare(self, images: Images, run: Runtime) -> Images:
+        """What the rounds look at, by default the images themselves.
+
+        An algorithm whose network has a part that never learns gives what that part makes of the images, computed
+        once; the network must take both. ``_start`` finds the shape of the images as they came in ``self._raw_shape``.
+        """
+        return images
 
     # -- scikit-learn --------------------------------------------------------------------------------------------------
 
@@ -194,19 +205,23 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
             identity = identify(type(self).__name__, self.get_params(deep=False), images)
             if is_finished(run, identity):
                 return self._adopt(Clustering.load(Path(run.folder or "")))
+            self._raw_shape = images.shape
+            seen = self._prepare(images, run)
             with run.dice(self._generator()):
-                state = self._wrap(self._start(images, run), run)
+                state = self._wrap(self._start(seen, run), run)
             journal = resume(Journal(state), identity, run)
             watch = Watch(journal.history, state.labels)
             run.progress.phase("rounds", None if state.planned is None else state.planned - state.round)
             while not self._done(state):
                 began = time.perf_counter()
                 with run.dice(state.generator):
-                    record = self._round(state, images, run)
+                    record = self._round(state, seen, run)
                 self._log(journal, watch, record, known[0], time.perf_counter() - began)
                 run.save(state.round, journal, identity)
                 run.progress.say(in_words(journal.history[-1]))
                 run.progress.advance()
+            if state.features is None:
+                state.features = embed(state.net, seen, run)
             return self._finish(journal, identity, images, known, run)
 
     def fit_predict(self, X: Any, y: ArrayLike | None = None, *, runtime: Runtime | None = None) -> Labels:
@@ -337,9 +352,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
     def _finish(self, journal: Journal, identity: dict[str, Any], images: Images, known: Known, run: Runtime) -> Self:
         """Set the fitted attributes, and write and tidy the run folder."""
         state: State = journal.state
-        if state.features is None:
-            state.features = embed(state.net, images, run)
-        if not bool(torch.isfinite(state.features).all()):
+        if state.features is None or not bool(torch.isfinite(state.features).all()):
             raise KinfoldError("the network's features contain NaN after the last round; lower the learning rate.")
         self.images_shape_, self.state_ = images.shape, state
         if images.is_vectors:
@@ -401,13 +414,21 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         return embed(run.to(self.state_.net), images, run).numpy()
 
     def _probabilities(self, features: np.ndarray[Any, Any]) -> Probabilities:
-        found = np.asarray(self._assign(self.state_, torch.from_numpy(np.array(features))), dtype=np.float64)
+        with torch.inference_mode():
+            assign = self._assign(self.state_)
+            parts = [assign(part) for part in torch.from_numpy(np.array(features)).split(4096)]
+        found = torch.cat(parts).double().numpy()
         if found.ndim != 2 or len(found) != len(features) or found.shape[1] <= int(self.state_.labels.max(initial=0)):
             raise KinfoldError(
                 f"{type(self).__name__}._assign gave {found.shape} for {len(features)} images; "
                 "expected one row an image and one column a cluster."
             )
         return found
+
+    def assignment_module(self) -> nn.Module:
+        """Network and assignment in one, images ``(b, c, h, w) -> (b, k)``, float images in [0, 1]; for export."""
+        check_is_fitted(self)
+        return nn.Sequential(self.state_.net, self._assign(self.state_)).eval()
 
     def _strangeness(self) -> Strangeness:
         if self._strange is None:

@@ -227,7 +227,8 @@ def unpack(form: Any, arrays: Mapping[str, Tensor], like: object = None, hint: o
     """
     if not isinstance(form, dict):
         return form
-    kind, content = next(iter(form.items()), ("", None))
+    kind: str = next(iter(form), "")
+    content: Any = form.get(kind)
     if kind == "float":
         return float(content)
     if kind == "scalar":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 
 from kinfold.data.images import Images
 from kinfold.errors import KinfoldError
+from kinfold.files import write_bytes
 from kinfold.runtime import Runtime
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
@@ -86,6 +88,42 @@ def _complete(features: Tensor | None, n: int, run: Runtime) -> Tensor:
     width = run.agree(0 if features is None else features.shape[1])
     whole = torch.zeros(n, width) if features is None else features
     return run.sum(run.to(whole)).cpu()
+
+
+def through(front: nn.Module, images: Images, run: Runtime, *, cache: str) -> Images:
+    """What a network's fixed first part makes of the images, computed once ``-> n images or n vectors``.
+
+    Parameters
+    ----------
+    front
+        Never trained. Bytes stay bytes where it gives images, else the result is float32.
+    cache
+        File name in the run folder, so that a run that goes on does not compute it again.
+    """
+    path = run.cache(cache)
+    if path is not None and path.is_file():
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if len(found) == len(images):
+            return Images(found, names=images.names, labels=images.labels, source=images.source)
+    front = run.to(front).eval()
+    starts = range(0, len(images), 256)
+    run.progress.phase("looking through the fixed first layers", len(images))
+    parts = []
+    for start in starts:
+        rows = np.arange(start, min(start + 256, len(images)))
+        with torch.inference_mode(), run.autocast():
+            part = front(pixels(images, rows, run)).float().cpu()
+        bytes_stay = part.ndim == 4 and images.pixels.dtype == np.uint8
+        parts.append((part * 255).round_().to(torch.uint8).numpy() if bytes_stay else part.numpy())
+        run.progress.advance(len(rows))
+    run.progress.done()
+    whole = np.concatenate(parts)
+    if path is not None and run.is_main:
+        content = io.BytesIO()
+        np.save(content, whole, allow_pickle=False)
+        write_bytes(path, content.getvalue())
+    run.wait()
+    return Images(whole, names=images.names, labels=images.labels, source=images.source)
 
 
 def fit_epoch(
