@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -251,27 +250,19 @@ def test_images_come_in_the_order_of_the_run(photos: Path) -> None:
 # ONNX ----------------------------------------------------------------------------------------------------------------
 
 
-class Nearest(nn.Module):
-    """Tiny's assignment as a graph: softmax over the squared distances to the means of the clusters."""
-
-    def __init__(self, model: Tiny, scale: float) -> None:
-        super().__init__()
-        self.net = model.state_.net
-        known, labels = torch.from_numpy(model.embedding_), torch.from_numpy(model.labels_)
-        means = torch.stack([known[labels == k].mean(0) for k in range(model.n_clusters_)])
-        self.register_buffer("means", means * scale)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.softmax(-(self.net(images)[:, None] - self.means).square().sum(2), 1)
-
-
-class WithGraph(Tiny):
-    """Tiny with an assignment module; `scale` other than 1 makes it disagree with predict_proba."""
-
-    scale = 1.0
+class Wrong(Tiny):
+    """An algorithm whose graph is not what it predicts with."""
 
     def assignment_module(self) -> nn.Module:
-        return Nearest(self, self.scale)
+        """Tiny's, with the clusters in another order."""
+        return nn.Sequential(super().assignment_module(), Reverse())
+
+
+class Reverse(nn.Module):
+    """The last cluster first."""
+
+    def forward(self, probabilities: Tensor) -> Tensor:
+        return probabilities.flip(1)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -280,7 +271,7 @@ def test_the_onnx_graph_gives_the_estimators_probabilities(dtype: type, tmp_path
     pytest.importorskip("onnxscript", reason="the onnx extra is not installed")
     pixels = np.random.default_rng(0).integers(0, 255, (40, 1, 6, 6)).astype(dtype)
     images = as_images(pixels if dtype is np.uint8 else pixels / np.float32(255))
-    model = WithGraph(n_clusters=3, n_rounds=1, random_state=0).fit(images)
+    model = Tiny(n_clusters=3, n_rounds=1, random_state=0).fit(images)
     target = tmp_path / "model.onnx"
     assert export.write_onnx(model, target, images) < 1e-4
     session = onnxruntime.InferenceSession(os.fspath(target), providers=["CPUExecutionProvider"])
@@ -294,8 +285,7 @@ def test_a_graph_that_disagrees_is_not_written(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
     pytest.importorskip("onnxscript", reason="the onnx extra is not installed")
     images = as_images(np.random.default_rng(0).integers(0, 255, (20, 1, 6, 6), dtype=np.uint8))
-    model = WithGraph(n_clusters=3, n_rounds=1, random_state=0).fit(images)
-    model.scale = 5.0
+    model = Wrong(n_clusters=3, n_rounds=1, random_state=0).fit(images)
     with pytest.raises(KinfoldError, match="differs from predict_proba"):
         export.write_onnx(model, tmp_path / "model.onnx", images)
     assert not any(tmp_path.iterdir())

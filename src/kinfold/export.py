@@ -201,7 +201,7 @@ class Plan:
         for move in self.moves:
             yield f"{move.source} -> {move.target}"
         for name, reason in self.refused:
-            yield f"left out: {name!r}: {reason}"
+            yield f"left out {name!r}: {reason}"
 
 
 def plan_folders(

@@ -99,7 +99,7 @@ class Lines(Progress):
         """Begin a part of the work with `total` steps, or None when that is not known."""
         self._name, self._total, self._count = name, total, 0
         self._started = self._spoken = self._clock()
-        self.say(name if total is None else f"{name} ({total:,})")
+        self._write(name if total is None else f"{name} ({total:,})")
 
     def advance(self, n: int = 1) -> None:
         """Count `n` more steps as done."""
@@ -109,13 +109,18 @@ class Lines(Progress):
             return
         self._spoken = now
         if self._total is None:
-            self.say(f"{self._name}: {self._count:,} so far")
+            self._write(f"{self._name}: {self._count:,} so far")
         elif self._count < self._total:
             left = (now - self._started) / max(self._count, 1) * (self._total - self._count)
-            self.say(f"{self._name}: {self._count:,} of {self._total:,}, about {duration(left)} left")
+            self._write(f"{self._name}: {self._count:,} of {self._total:,}, about {duration(left)} left")
 
     def say(self, sentence: str) -> None:
-        """Write one line; a reader that has gone away does not end the work."""
+        """Write one line, which shows as well that the work goes on."""
+        self._spoken = self._clock()
+        self._write(sentence)
+
+    def _write(self, sentence: str) -> None:
+        # A reader that has gone away does not end the work.
         with contextlib.suppress(BrokenPipeError):
             self._stream.write(sentence + "\n")
             self._stream.flush()

@@ -37,14 +37,14 @@ def names() -> list[str]:
 
 
 def about(name: str) -> list[str]:
-    """Say what an algorithm is and who published it: the first paragraph of its file, read without running it.
+    """Say what an algorithm is and who published it: the first two paragraphs of its file, read without running it.
 
     >>> about("JULE")[0].startswith("JULE")
     True
     """
     file = Path(__file__).with_name(f"{_HOME[name].rpartition('.')[2]}.py")
     text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or name
-    return text.split("\n\n")[0].splitlines()
+    return [line for paragraph in text.split("\n\n")[:2] for line in paragraph.splitlines()]
 
 
 def load(folder: str | Path) -> DeepClusterer:
