@@ -427,13 +427,13 @@ def _progress(quiet: bool = False) -> Progress:
     return for_stream(sys.stdout) if launch.is_main() and not quiet else Progress()
 
 
-def _algorithm(name: str) -> type[DeepClusterer]:
+def _algorithm(name: str) -> type[DeepClusterer[Any]]:
     """Find the class called `name`, whatever the case of its letters."""
     from kinfold import algorithms as known
 
     for candidate in known.names():
         if candidate.lower() == name.lower():
-            found: type[DeepClusterer] = getattr(known, candidate)
+            found: type[DeepClusterer[Any]] = getattr(known, candidate)
             return found
     raise typer.BadParameter(f"--algorithm {name!r} is not known; there is {', '.join(known.names()).lower()}.")
 

@@ -77,7 +77,7 @@ def table(clustering: Clustering, labels: np.ndarray | None = None) -> Table:
     return columns
 
 
-def predictions(model: DeepClusterer, images: Images) -> Table:
+def predictions(model: DeepClusterer[Any], images: Images) -> Table:
     """Sort images by a fitted model, as named columns: ``image``, ``cluster``, ``confidence``, ``outlier``.
 
     Parameters
@@ -351,7 +351,7 @@ def _free(folder: Path, file_name: str, source: Path, taken: set[str]) -> tuple[
 # ONNX ----------------------------------------------------------------------------------------------------------------
 
 
-def write_onnx(model: DeepClusterer, path: str | Path, images: Images, *, tolerance: float = 1e-3) -> float:
+def write_onnx(model: DeepClusterer[Any], path: str | Path, images: Images, *, tolerance: float = 1e-3) -> float:
     """Write network and cluster assignment as one ONNX graph, and prove it by running it.
 
     The graph has one input, ``images`` (batch, c, h, w) in the pixel type that the model was fitted on, and one output,
@@ -422,7 +422,7 @@ class _FromBytes(nn.Module):
         return probabilities
 
 
-def _graph(model: DeepClusterer, batch: Tensor) -> bytes:
+def _graph(model: DeepClusterer[Any], batch: Tensor) -> bytes:
     """Trace network and assignment into an ONNX file's content; the batch size stays free."""
     inner = model.assignment_module()
     module = (_FromBytes(inner) if batch.dtype == torch.uint8 else inner).eval()

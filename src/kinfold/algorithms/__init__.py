@@ -47,7 +47,7 @@ def about(name: str) -> list[str]:
     return [line for paragraph in text.split("\n\n")[:2] for line in paragraph.splitlines()]
 
 
-def load(folder: str | Path) -> DeepClusterer:
+def load(folder: str | Path) -> DeepClusterer[Any]:
     """Read a run folder back into a fitted estimator.
 
     Parameters
@@ -75,5 +75,5 @@ def load(folder: str | Path) -> DeepClusterer:
             f"{folder} was made by the algorithm {name!r}, which this version of kinfold does not have; "
             f"it has {', '.join(_HOME)}. Install the version named in its run.json."
         )
-    algorithm: type[DeepClusterer] = getattr(importlib.import_module(_HOME[name]), name)
+    algorithm: type[DeepClusterer[Any]] = getattr(importlib.import_module(_HOME[name]), name)
     return algorithm.from_result(result)
