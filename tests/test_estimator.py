@@ -116,6 +116,7 @@ def test_random_state_of_every_kind() -> None:
     np.testing.assert_array_equal(one.labels_, two.labels_)
     assert Tiny(2).fit(X).labels_.shape == (20,)
     assert one.result_.run["parameters"]["random_state"] == "<RandomState>"
+    assert Tiny.from_result(one.result_).random_state == one.result_.run["seed"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from kinfold.data.images import Images
 from kinfold.errors import InputError
-from kinfold.journal import identify, in_words, is_finished, machine, peak_mb, plain, same
+from kinfold.journal import identify, in_words, is_finished, machine, open_cache, peak_mb, plain, same
 from kinfold.runtime import Runtime
 
 TABLE = np.eye(3, dtype=np.float32)
@@ -44,6 +44,19 @@ def test_a_round_in_words() -> None:
 def test_a_new_folder_is_not_finished(tmp_path: Path) -> None:
     for folder in (None, tmp_path, tmp_path / "new"):
         assert not is_finished(Runtime(folder=folder, resume=True), IDENTITY)
+
+
+def test_a_cache_is_of_one_run_only(tmp_path: Path) -> None:
+    run = Runtime(device="cpu", folder=tmp_path)
+    open_cache(run, IDENTITY)
+    path = run.cache("features.npy")
+    assert path is not None
+    path.touch()
+    open_cache(run, IDENTITY)
+    assert path.exists()
+    open_cache(run, {**IDENTITY, "images": "others"})
+    assert not path.exists()
+    open_cache(Runtime(device="cpu"), IDENTITY)
 
 
 def test_the_machine_is_described() -> None:

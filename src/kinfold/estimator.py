@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,13 +18,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from typing_extensions import Self
 
 from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError, KinfoldError
 from kinfold.health import Watch
 from kinfold.inputs import classes, is_table, refuse_what_has_no_clusters
-from kinfold.journal import Journal, conclude, identify, in_words, is_finished, resume, saying_how_to_go_on
+from kinfold.journal import Journal, conclude, identify, in_words, is_finished, open_cache, resume, saying_how_to_go_on
 from kinfold.metrics import accuracy, ari, nmi
 from kinfold.results import Clustering
 from kinfold.runtime import Progress, Runtime
@@ -36,6 +35,9 @@ Probabilities = np.ndarray[Any, np.dtype[np.float64]]
 Known = tuple[Labels | None, list[str] | None]
 MAX_PIXELS = 2**27
 SCORES = {"nmi": nmi, "acc": accuracy, "ari": ari}
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass
@@ -75,7 +77,12 @@ class State:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-AnyState = TypeVar("AnyState", bound=State)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    AnyState = TypeVarWithDefault("AnyState", bound=State, default=State)
+else:
+    AnyState = TypeVar("AnyState", bound=State)
 
 
 @dataclass
@@ -100,7 +107,14 @@ class Record:
     done: list[str] = field(default_factory=list)
 
 
-class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator, ABC, Generic[AnyState]):  # type: ignore[misc]
+class DeepClusterer(
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+    BaseEstimator,
+    ABC,
+    Generic[AnyState],  # type: ignore[misc]
+):
     """Base class of all algorithms.
 
     A subclass stores its parameters in ``__init__`` and writes ``_start``, ``_round``, ``_done``, ``_assign`` and
@@ -206,10 +220,13 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
             if is_finished(run, identity):
                 return self._adopt(Clustering.load(Path(run.folder or "")))
             self._raw_shape = images.shape
-            seen = self._prepare(images, run)
+            open_cache(run, identity)
+            began = time.perf_counter()
             with run.dice(self._generator()):
+                seen = self._prepare(images, run)
                 state = self._wrap(self._start(seen, run), run)
-            journal = resume(Journal(state), identity, run)
+            journal = resume(Journal(state, seconds=time.perf_counter() - began), identity, run)
+            state = journal.state
             watch = Watch(journal.history, state.labels)
             run.progress.phase("rounds", None if state.planned is None else state.planned - state.round)
             while not self._done(state):
@@ -286,6 +303,9 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         known = set(cls._get_param_names())
         if not isinstance(parameters, dict) or not set(parameters) <= known:
             raise InputError(f"run.json has parameters that {cls.__name__} does not know; expected {sorted(known)}.")
+        parameters = {name: _tuples(value) for name, value in parameters.items()}
+        if isinstance(parameters.get("random_state"), str):  # an object, of which only the draw is known
+            parameters["random_state"] = result.run.get("seed")
         return cls(**parameters)._adopt(result)
 
     def __sklearn_tags__(self) -> Any:
@@ -395,7 +415,8 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         if len(shape) == 1:
             self.n_features_in_ = shape[0]
         try:
-            net = self._network(self.images_shape_)
+            with Runtime().dice(torch.Generator()):
+                net = self._network(self.images_shape_)
             net.load_state_dict(result.weights)
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
@@ -416,7 +437,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
     def _probabilities(self, features: np.ndarray[Any, Any]) -> Probabilities:
         with torch.inference_mode():
             assign = self._assign(self.state_)
-            parts = [assign(part) for part in torch.from_numpy(np.array(features)).split(4096)]
+            parts = [assign(part) for part in torch.split(torch.from_numpy(np.array(features)), 4096)]
         found = torch.cat(parts).double().numpy()
         if found.ndim != 2 or len(found) != len(features) or found.shape[1] <= int(self.state_.labels.max(initial=0)):
             raise KinfoldError(
@@ -434,3 +455,8 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMi
         if self._strange is None:
             self._strange = Strangeness(self.embedding_, self.labels_)
         return self._strange
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that parameters are."""
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ import torch
 
 from kinfold.data.images import Images
 from kinfold.errors import InputError
-from kinfold.files import read_json, weights
+from kinfold.files import read_json, weights, write_text
 from kinfold.health import Row, summary
 from kinfold.results import Clustering, claim
 from kinfold.runtime import Interrupted, Runtime
@@ -36,7 +38,7 @@ class Journal:
     done
         What the algorithm did against trouble, in plain sentences.
     seconds
-        Time spent in rounds, over all the processes that worked on this run one after the other.
+        Time spent in the start and in rounds, over all the processes that worked on this run one after the other.
     """
 
     state: Any
@@ -128,6 +130,16 @@ def is_finished(run: Runtime, identity: Mapping[str, Any]) -> bool:
     same(found.get("identity"), identity, folder)
     run.progress.say(f"{folder} is finished already.")
     return True
+
+
+def open_cache(run: Runtime, identity: Mapping[str, Any]) -> None:
+    """Empty the run's cache unless it is of this very run, so that nothing computed for other images is ever used."""
+    about = run.cache("about.json")
+    if about is not None and run.is_main and not (about.exists() and read_json(about.parent, about.name) == identity):
+        shutil.rmtree(about.parent)
+        about.parent.mkdir()
+        write_text(about, json.dumps(identity))
+    run.wait()
 
 
 def resume(begun: Journal, identity: Mapping[str, Any], run: Runtime) -> Journal:

@@ -166,7 +166,7 @@ def fit_epoch(
         else:
             x = run.share(view(pixels(images, index, run), state.generator))
         optimizer.zero_grad(set_to_none=True)
-        with run.autocast():
+        with run.autocast(training=x.ndim == 4):
             value = loss(state.net, index, x)
         amount = float(value.detach())
         if not math.isfinite(amount):
