@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from kinfold.errors import InputError
 from kinfold.ops.knn import Neighbours, neighbours
 
 
@@ -14,25 +15,53 @@ def affinity(features: npt.ArrayLike, n_neighbors: int = 20, *, scale: float = 1
 
     Parameters
     ----------
-    features : (n, d) float32
+    features : (n, d) float
         Samples, usually of unit length.
     n_neighbors : int
-        The paper's K_s.
+        The paper's K_s; at most n - 1 are taken.
     scale : float
-        The paper's a: one bandwidth ``sigma^2 = a * mean squared distance to a neighbour``.
+        The paper's a, above 0: one bandwidth ``sigma^2 = a * mean squared distance to a neighbour``.
     local : bool
         One bandwidth a sample instead: ``sigma_i^2 = a * d_i^2`` with d_i the distance to the neighbour of middle rank,
-        ``exp(-d^2 / (2 sigma_i^2))`` (gactoolbox's newer form).
+        ``exp(-d^2 / (2 sigma_i^2))`` (the newer form of graph degree linkage's authors).
+
+    Returns
+    -------
+    csr_array
+        Row i holds the weights, 0 to 1, of i's neighbours from near to far; the diagonal is empty.
+
+    Raises
+    ------
+    InputError
+        If scale is not positive, or `kinfold.ops.knn.neighbours` refuses the features.
 
     Notes
     -----
-    The unweighted graph degree linkage of Zhang et al. 2012 with JULE's bandwidth (no factor 2 in the exponent).
+    Zhang et al., ECCV 2012, with JULE's bandwidth: no factor 2 in the exponent, one sigma for all. Where all distances
+    are 0 all weights are 1.
+
+    Examples
+    --------
+    >>> affinity(np.array([[0.0], [1.0], [3.0]]), 1).toarray().round(3)
+    array([[0.   , 0.607, 0.   ],
+           [0.607, 0.   , 0.   ],
+           [0.   , 0.135, 0.   ]])
     """
     return graph_of(neighbours(features, n_neighbors), scale=scale, local=local)
 
 
 def graph_of(near: Neighbours, *, scale: float = 1.0, local: bool = False) -> csr_array:
-    """Affinity graph of given neighbours ``(n, k) -> (n, n) sparse``; see `affinity`."""
+    """Affinity graph of given neighbours ``(n, k) -> (n, n) sparse``; parameters and result as for `affinity`.
+
+    Examples
+    --------
+    >>> graph_of(neighbours(np.array([[0.0], [1.0], [3.0]]), 1), scale=0.5).toarray().round(3)
+    array([[0.   , 0.368, 0.   ],
+           [0.368, 0.   , 0.   ],
+           [0.   , 0.018, 0.   ]])
+    """
+    if not scale > 0:
+        raise InputError(f"scale is {scale}; expected a positive number.")
     n, k = near.index.shape
     d2 = near.distance.astype(np.float64)
     if local:
