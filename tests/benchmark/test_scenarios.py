@@ -42,9 +42,18 @@ def test_every_method_and_part_exists() -> None:
 
 def test_pretrained_is_said_where_a_pretrained_backbone_is_asked_for() -> None:
     for found in SCENARIOS.values():
-        assert (found.parameters.get("backbone") is not None) == (
-            found.group == "jule" and found.pretrained is not None
-        )
+        if found.group == "jule":
+            assert (found.pretrained is not None) == (found.parameters.get("backbone") == scenarios.PRETRAINED)
+        elif found.group == "baselines":
+            assert (found.pretrained is not None) == found.algorithm.endswith("_features")
+        else:
+            assert found.pretrained is None
+
+
+def test_what_is_compared_with_the_paper_saw_no_other_images() -> None:
+    for found in SCENARIOS.values():
+        if found.preset == "paper" or found.dataset == "coil100":
+            assert found.pretrained is None or found.variant == "frozen" or "-features-" in found.id
 
 
 def test_a_command_selects_the_scenario_it_is_printed_beside() -> None:

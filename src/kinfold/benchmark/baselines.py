@@ -37,6 +37,19 @@ def pixels(images: Images) -> Matrix:
     return flat
 
 
+def prepare(method: str, images: Images) -> Matrix:
+    """Input of a method: flat pixels, or what the frozen backbone makes of the images ``-> (n, d)``."""
+    if not method.endswith("_features"):
+        return pixels(images)
+    from kinfold.algorithms.jule import JULE
+    from kinfold.benchmark.scenarios import PRETRAINED
+    from kinfold.runtime import Runtime
+
+    # The very features that JULE's head learns from, so that the baseline is one on the same input.
+    seen = JULE(backbone=PRETRAINED)._prepare(images, Runtime())
+    return np.asarray(seen.pixels, dtype=np.float32).reshape(len(seen), -1)
+
+
 def kmeans(x: Matrix, n_clusters: int, seed: int) -> Labels:
     """K-means, best of ten starts, at most max(100, n / 100) iterations ``(n, d) -> (n,)``."""
     from sklearn.cluster import KMeans
@@ -113,6 +126,8 @@ def nmf(x: Matrix, n_clusters: int, seed: int) -> Labels:
 
 METHODS: dict[str, Callable[[Matrix, int, int], Labels]] = {
     "kmeans": kmeans,
+    "kmeans_features": kmeans,
+    "gdl_features": gdl,
     "gdl": gdl,
     "gdl_centred": gdl_centred,
     "average_linkage": average_linkage,

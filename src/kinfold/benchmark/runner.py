@@ -109,7 +109,7 @@ def summarise(scenario: Scenario, partials: dict[str, Partial]) -> Result:
         "n": runs[0]["n"],
         "n_clusters": runs[0]["n_clusters"],
         "parameters": dict(scenario.parameters),
-        "pretrained": scenario.pretrained,
+        "pretrained": runs[0].get("pretrained", scenario.pretrained),
         "deterministic": scenario.deterministic,
         "seeds": [r["seed"] for r in runs],
         "metrics": metrics,

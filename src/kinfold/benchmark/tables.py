@@ -82,7 +82,7 @@ def regenerate(text: str, results: Results) -> str:
 def jule(results: Results) -> str:
     """JULE: published, goal, ours, the baselines on the same input, and what it costs."""
     head = ["set", "n", "k", "published (RC) NMI / ACC", "goal NMI", "Kinfold NMI", "Kinfold ACC", "Kinfold ARI"]
-    head += ["k-means NMI", "GDL on pixels NMI", "CPU s", "original's CPU s", "peak MB"]
+    head += ["k-means NMI", "GDL NMI", "CPU s", "original's CPU s", "peak MB"]
     rows = []
     for name in HERE:
         for variant in ("default", "frozen"):
@@ -330,7 +330,7 @@ def _mean(result: dict[str, Any] | None, key: str) -> str:
 
 def _beside(results: Results, name: str, ours: dict[str, Any] | None) -> list[str]:
     same = "features" if ours is not None and ours.get("pretrained") else "pixels"
-    return [_metric(results.get(f"kmeans-{same}-{name}"), "nmi"), _metric(results.get(f"gdl-pixels-{name}"), "nmi")]
+    return [_metric(results.get(f"kmeans-{same}-{name}"), "nmi"), _metric(results.get(f"gdl-{same}-{name}"), "nmi")]
 
 
 def _cost(name: str, ours: dict[str, Any] | None) -> list[str]:

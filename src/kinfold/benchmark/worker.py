@@ -56,16 +56,17 @@ def _cluster(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
 
     images = datasets.load(str(wanted.dataset), task["data"])
     y, n_clusters = _hide_labels(images)
-    health = {"restarts": 0, "collapsed": 0}
+    health, pretrained = {"restarts": 0, "collapsed": 0}, wanted.pretrained
     variants: dict[str, NDArray[np.int64]] = {}
     if wanted.algorithm in baselines.METHODS:
-        data = baselines.pixels(images)
+        data = baselines.prepare(wanted.algorithm, images)
         baselines.METHODS[wanted.algorithm](data[:100], 2, 0)  # imports and compiles before the clock starts
         labels, usage = measure.timed(lambda: baselines.METHODS[wanted.algorithm](data, n_clusters, task["seed"]))
     else:
         model = _estimator(wanted, None if wanted.task == "estimate" else n_clusters, task["seed"])
         _, usage = measure.timed(lambda: model.fit(images))
         labels, variants = model.labels_, model.result_.variants
+        pretrained = model.result_.run.get("pretrained", pretrained)  # what was used, whatever was asked for
         health["restarts"] = sum("restarted" in sentence.lower() for sentence in model.result_.run.get("health", []))
     health["collapsed"] = int(np.bincount(labels).max() > 0.9 * len(labels))
     scores = metrics.scores(y, labels)
@@ -73,7 +74,8 @@ def _cluster(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
         scores |= {f"nmi_{name}": metrics.nmi(y, others), f"acc_{name}": metrics.accuracy(y, others)}
     if wanted.task == "estimate":
         scores["n_clusters"] = float(np.unique(labels).size)
-    return {"n": len(images), "n_clusters": n_clusters, "scores": scores, "health": health, **usage._asdict()}
+    found = {"n": len(images), "n_clusters": n_clusters, "pretrained": pretrained, "scores": scores, "health": health}
+    return {**found, **usage._asdict()}
 
 
 def _predict(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
