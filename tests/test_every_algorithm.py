@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,8 @@ from kinfold.results import Clustering
 from kinfold.runtime import Runtime
 
 ROOT = Path(__file__).parents[1]
-ALGORITHMS: list[type[DeepClusterer]] = [
-    Tiny,
-    *(getattr(kinfold.algorithms, name) for name in kinfold.algorithms.__all__ if name != "load"),
-]
+PUBLIC = [getattr(kinfold.algorithms, name) for name in kinfold.algorithms.__all__]
+ALGORITHMS: list[type[DeepClusterer]] = [Tiny, *(each for each in PUBLIC if isinstance(each, type))]
 
 
 def small(algorithm: type[DeepClusterer]) -> DeepClusterer:
@@ -33,13 +30,14 @@ def small(algorithm: type[DeepClusterer]) -> DeepClusterer:
     return algorithm(**settings)
 
 
-def cases() -> Iterator[Any]:
-    for algorithm in ALGORITHMS:
-        for name, check in clusterer_checks(small(algorithm)):
-            yield pytest.param(algorithm, check, id=f"{algorithm.__name__} {name}")
+CASES = [
+    pytest.param(algorithm, check, id=f"{algorithm.__name__} {name}")
+    for algorithm in ALGORITHMS
+    for name, check in clusterer_checks(small(algorithm))
+]
 
 
-@pytest.mark.parametrize(("algorithm", "check"), cases())
+@pytest.mark.parametrize(("algorithm", "check"), CASES)
 def test_the_contract_is_kept(algorithm: type[DeepClusterer], check: Any) -> None:
     check(small(algorithm))
 

@@ -107,14 +107,11 @@ class Record:
     done: list[str] = field(default_factory=list)
 
 
-class DeepClusterer(
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-    TransformerMixin,
-    BaseEstimator,
-    ABC,
-    Generic[AnyState],  # type: ignore[misc]
-):
+class _Learner(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """scikit-learn's part, which has no types."""
+
+
+class DeepClusterer(_Learner, ABC, Generic[AnyState]):
     """Base class of all algorithms.
 
     A subclass stores its parameters in ``__init__`` and writes ``_start``, ``_round``, ``_done``, ``_assign`` and

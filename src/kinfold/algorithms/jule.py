@@ -11,7 +11,8 @@ that it intends; `as_released` brings back each of its defects. ``preset="defaul
 - small stray groups that cannot take up a cluster (`kinfold.ops.agglomerate.agglomerate_sized`);
 - two slightly moved views of every image, as strong as the distance to the nearest neighbour allows;
 - batches that hold members of one cluster together, all of a batch's triplets, the mean taken over the active ones;
-- negatives that the merge tree does not foresee as one cluster;
+- fewer neighbours for small clusters;
+- large images averaged down;
 - training on the final clusters until the labels stop moving;
 - pixels centred for the first graph where that makes neighbours more mutual;
 - Adam with a falling rate.
@@ -40,38 +41,40 @@ from kinfold.data.views import affine, jitter
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.metrics import accuracy
-from kinfold.nn.backbones import Standardize, network, torch7_init
+from kinfold.nn.backbones import Network, Standardize, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
 from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
 from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
-from kinfold.ops.reduce import pixel_features
+from kinfold.ops.pixels import pixel_features
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels
+from kinfold.train import embed, fit_epoch, pixels, through
 
 Labels = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
 SETTLED = 0.001  # share of moved labels under which the final rounds end
-SMALL_SET = 6000  # images seen in a period, at least
-VIEW_REACH = 1.2  # length of a view's move, in distances to the nearest neighbour
+SMALL_SET = 4000  # images seen in a period, at least
+VIEW_REACH = 1.8  # length of a view's move, in distances to the nearest neighbour
+FEWEST, MOST = 10, 20  # neighbours in the graph, when they follow the cluster size
+VOTERS = 10  # neighbours that decide about a new image
 MOST_PAIRS = 4096  # positive pairs of a batch that enter the loss
 
 RELEASED = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
-        "n_periods": 4, "n_epochs": None, "n_final": 4, "batch_size": 256, "learning_rate": 5e-4, "margin": 0.2,
-        "gamma": 1.0, "width": 64, "view_strength": "auto", "negatives": "foreseen", "center": "auto", "smallest": 0.1,
-        "rebuild": True,
+        "n_periods": 4, "n_epochs": None, "n_final": 6, "batch_size": 256, "learning_rate": 5e-4, "margin": 0.2,
+        "gamma": 1.0, "width": 64, "view_strength": "auto", "negatives": "uniform", "center": "auto", "smallest": 0.1,
+        "rebuild": True, "n_neighbors": None, "largest_side": 48,
     },
     "paper": {
         "n_periods": None, "n_epochs": 20, "n_final": 0, "batch_size": 100, "learning_rate": 0.01, "margin": 0.2,
         "gamma": 1.0, "width": 50, "view_strength": 0.0, "negatives": "uniform", "center": False, "smallest": 0.0,
-        "rebuild": False,
+        "rebuild": False, "n_neighbors": 20, "largest_side": None,
     },
 }  # fmt: skip
-PRESETS["fast"] = PRESETS["default"] | {"n_periods": 2, "n_final": 1}
+PRESETS["fast"] = PRESETS["default"] | {"n_periods": 3, "n_final": 2, "n_epochs": 1.0}
 
 
 @dataclass
@@ -109,7 +112,7 @@ class JuleState(State):
     variants: dict[str, Labels] = field(default_factory=dict)
 
 
-class JULE(DeepClusterer):
+class JULE(DeepClusterer[JuleState]):
     """Cluster images by learning features and merging clusters in turn.
 
     Parameters
@@ -123,8 +126,8 @@ class JULE(DeepClusterer):
         computed once and frozen.
     image_size : int or (h, w), optional
         Resize images to this.
-    n_neighbors : int
-        The paper's K_s.
+    n_neighbors : int, optional
+        The paper's K_s; None takes a fifteenth of the mean cluster size, between 10 and 20.
     n_local, weight_local : int, float
         The paper's K_c and lambda, see `kinfold.ops.agglomerate`.
     unrolling_rate : float, optional
@@ -133,7 +136,7 @@ class JULE(DeepClusterer):
     n_periods : int, optional
         Periods from the initial clusters to the last, when `unrolling_rate` is None.
     n_epochs : float, optional
-        Passes over the images in each period; None gives small sets more, 6000 / n and at least one.
+        Passes over the images in each period; None gives small sets more, 4000 / n and at least two.
     n_final : int
         Most rounds on the final clusters; fewer when under 0.1 % of the labels move.
     batch_size : int
@@ -149,6 +152,8 @@ class JULE(DeepClusterer):
         Subtract the mean image before the first graph.
     width : int
         Maps of each convolution.
+    largest_side : int, optional
+        Larger images are averaged down to this for the network.
     smallest : float
         Groups below this share of the mean cluster size take up no cluster.
     rebuild : bool
@@ -184,7 +189,7 @@ class JULE(DeepClusterer):
         preset: str = "default",
         backbone: str = "auto",
         image_size: int | tuple[int, int] | None = None,
-        n_neighbors: int = 20,
+        n_neighbors: int | None = None,
         n_local: int = 5,
         weight_local: float = 1.0,
         unrolling_rate: float | None = None,
@@ -200,6 +205,7 @@ class JULE(DeepClusterer):
         view_strength: float | str | None = None,
         center: bool | str | None = None,
         width: int | None = None,
+        largest_side: int | None = None,
         smallest: float | None = None,
         rebuild: bool | None = None,
         as_released: tuple[str, ...] = (),
@@ -225,10 +231,20 @@ class JULE(DeepClusterer):
         self.view_strength = view_strength
         self.center = center
         self.width = width
+        self.largest_side = largest_side
         self.smallest = smallest
         self.rebuild = rebuild
         self.as_released = as_released
         self.random_state = random_state
+
+    @classmethod
+    def _small(cls) -> dict[str, Any]:
+        return {"n_clusters": 3, "n_periods": 1, "n_epochs": 1.0, "n_final": 1, "backbone": "auto"}
+
+    def _prepare(self, images: Images, run: Runtime) -> Images:
+        """Frozen features or smaller images, computed once."""
+        net = self._network(images.shape)
+        return images if isinstance(net.front, nn.Identity) else through(net.front, images, run, cache="seen.npy")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
@@ -236,30 +252,34 @@ class JULE(DeepClusterer):
         """Initial clusters: chains of nearest neighbours on the pixels. And a fresh network."""
         self._check_choices()
         generator = self._generator()
-        pixel, near = first_graph(images, self.n_neighbors, self._set("center"))
+        pixel, near = first_graph(images, self._n_neighbors(len(images)), self._set("center"))
         labels = initial_clusters(near.index[:, 0])
-        net = self._network(images.shape)
+        net = self._network(self._raw_shape)
         self._begin(net, images, generator, run)
         tree = self._tree(near, labels, pixel, self.n_clusters)
         state = JuleState(net, self._optimizer(net), generator, by_size(labels), tree=tree)
+        state.facts["pretrained"] = getattr(net.front, "name", None)
+        state.planned = None if self._set("n_periods") is None else self._set("n_periods") + self._set("n_final")
         state.target = self.n_clusters or estimate_clusters(tree)
         state.foreseen = tree.cut(min(state.target, tree.n_start))
         strength = self._set("view_strength")
         state.strength = view_strength(images, near, generator, run) if strength == "auto" else float(strength)
         if tree.n_start <= state.target:  # nothing to merge or to learn from
             state.labels, state.settled = tree.cut(tree.n_start), True
+            state.variants = {"sf": state.labels, "rc": state.labels}
         return state
 
     def _round(self, state: JuleState, images: Images, run: Runtime) -> Record:
-        before = state.labels
-        loss = self._learn(state, images, run)                                   # backward pass
-        near, features = self._look(state, images, run)
-        if state.variants:                                                       # forward pass: once more from scratch,
+        before, first_time = state.labels, not state.variants
+        loss = self._learn(state, images, run)  # backward pass
+        if first_time:  # forward pass: the next slice of merges
+            near, _ = self._merge_slice(state, *self._look(state, images, run, joint=True))
+        if state.variants and (not first_time or self._set("n_final") == 0):  # once more, from scratch
+            near, features = self._look(state, images, run)
             self._cluster_again(state, near, features)
-            moved = 1 - accuracy(before, state.labels)
-            state.settled = moved < SETTLED or state.final >= self._set("n_final")
-        else:                                                                    # or the next slice of merges
-            self._merge_slice(state, near, features)
+            moves = 1 - accuracy(before, state.labels)
+            state.settled = moves < SETTLED or state.final >= self._set("n_final")
+            state.features = torch.from_numpy(features)
         return Record(loss, int(state.labels.max()) + 1, {"target": state.target, "recall": near.recall})
 
     def _done(self, state: JuleState) -> bool:
@@ -267,14 +287,17 @@ class JULE(DeepClusterer):
 
     def _assign(self, state: State) -> nn.Module:
         """The vote of the nearest fitted images."""
-        return NeighborVote.of(state.features, state.labels, n_neighbors=self.n_neighbors)
+        return NeighborVote.of(state.features, state.labels, n_neighbors=VOTERS)
 
-    def _network(self, shape: tuple[int, ...]) -> nn.Module:
-        return network(self.backbone, shape, width=self._set("width"))
+    def _network(self, shape: tuple[int, ...]) -> Network:
+        return network(
+            self.backbone, shape, width=self._set("width"), largest_side=self._set("largest_side"),
+            pooled=self.preset != "paper",
+        )  # fmt: skip
 
     # -- forward pass: merge -------------------------------------------------------------------------------------------
 
-    def _merge_slice(self, state: JuleState, near: Neighbours, features: Features) -> None:
+    def _merge_slice(self, state: JuleState, near: Neighbours, features: Features) -> tuple[Neighbours, Features]:
         """Merge one period's share of the clusters (the paper's eta)."""
         start = initial_clusters(near.index[:, 0]) if self._set("rebuild") else state.labels
         tree = self._tree(near, start, features, self.n_clusters)
@@ -285,10 +308,7 @@ class JULE(DeepClusterer):
         state.foreseen = tree.cut(min(state.target, tree.n_start))
         if n_next <= state.target:
             state.variants["sf"] = state.labels
-            if self._set("n_final") == 0:
-                near, features = (near, features) if "batch-norm" not in self.as_released else self._evaluated
-                self._cluster_again(state, near, features)
-                state.settled = True
+        return near, features
 
     def _next(self, state: JuleState) -> int:
         """Number of clusters after this period."""
@@ -323,10 +343,15 @@ class JULE(DeepClusterer):
             return agglomerate(graph, start, 1, features=features, **options)
         return agglomerate_sized(graph, start, n_clusters, smallest=max(3, smallest), features=features, **options)
 
-    def _look(self, state: JuleState, images: Images, run: Runtime) -> tuple[Neighbours, Features]:
+    def _look(
+        self, state: JuleState, images: Images, run: Runtime, *, joint: bool = False
+    ) -> tuple[Neighbours, Features]:
         """Features of all images and their neighbours."""
-        features = embed(state.net, images, run).numpy()
-        return neighbours(features, self.n_neighbors), features
+        if joint and "batch-norm" in self.as_released:
+            features = released_features(state.net, images, run)
+        else:
+            features = embed(state.net, images, run).numpy()
+        return neighbours(features, self._n_neighbors(len(features))), features
 
     # -- backward pass: learn ------------------------------------------------------------------------------------------
 
@@ -388,9 +413,17 @@ class JULE(DeepClusterer):
         value = getattr(self, name)
         return PRESETS[self.preset][name] if value is None else value
 
+    def _n_neighbors(self, n: int) -> int:
+        """The paper's K_s: few enough to stay inside a cluster."""
+        given = self._set("n_neighbors")
+        if given is not None:
+            return int(given)
+        fifteenth = n / (15 * self.n_clusters) if self.n_clusters else FEWEST
+        return int(min(max(fifteenth, FEWEST), MOST))
+
     def _epochs(self, n: int) -> float:
         epochs = self._set("n_epochs")
-        return max(1.0, SMALL_SET / n) if epochs is None else float(epochs)
+        return max(2.0, SMALL_SET / n) if epochs is None else float(epochs)
 
     def _begin(self, net: nn.Module, images: Images, generator: torch.Generator, run: Runtime) -> None:
         """First weights, and mean and spread of the input."""
@@ -426,7 +459,7 @@ class JULE(DeepClusterer):
             raise InputError(f"as_released goes with preset='paper', but preset is {self.preset!r}.")
         if self.unrolling_rate is not None and not 0 < self.unrolling_rate <= 1:
             raise InputError(f"unrolling_rate is {self.unrolling_rate}; expected a share above 0, at most 1.")
-        if self.n_neighbors < 1:
+        if self.n_neighbors is not None and self.n_neighbors < 1:
             raise InputError(f"n_neighbors is {self.n_neighbors}; expected at least 1.")
 
 
@@ -546,6 +579,20 @@ def first_graph(images: Images, n_neighbors: int, center: bool | str) -> tuple[F
             best = (mutual, features, near)
     assert best is not None
     return best[1], best[2]
+
+
+def released_features(net: nn.Module, images: Images, run: Runtime) -> Features:
+    """Features in training mode, a hundred images at a time in stored order, as the released code has them ``-> (n, d)``.
+
+    Batch norm then uses, and remembers, the statistics of such a batch, in a sorted set those of one class.
+    """
+    net.train()
+    parts = []
+    for start in range(0, len(images), 100):
+        rows = np.arange(start, min(start + 100, len(images)))
+        with torch.no_grad(), run.autocast():
+            parts.append(net(pixels(images, rows, run)).float().cpu().numpy())
+    return np.concatenate(parts)
 
 
 def mutuality(near: Neighbours) -> float:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.errors import InputError
+
+PHOTOGRAPH = 64  # pixels of the shorter side from which a colour image counts as a photograph
+PRETRAINED = "efficientnet-lite0"
 
 # JULE's networks (sheet of the released models): input size -> (blocks, padding, pool of every block).
 PAPER = {
@@ -57,6 +62,35 @@ class Standardize(nn.Module):
         return (x - self.mean) / self.spread
 
 
+class Shrink(nn.Module):
+    """Average images down to this size; smaller or equal ones pass ``(b, c, H, W) -> (b, c, h, w)``.
+
+    Parameters
+    ----------
+    size : (h, w)
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if tuple(x.shape[-2:]) == self.size else functional.adaptive_avg_pool2d(x, self.size)
+
+
+def shrunk(shape: tuple[int, int, int], side: int) -> tuple[int, int, int]:
+    """Shape with the longer side at most `side`, proportions kept.
+
+    Examples
+    --------
+    >>> shrunk((1, 112, 92), 48), shrunk((1, 28, 28), 48)
+    ((1, 48, 39), (1, 28, 28))
+    """
+    c, h, w = shape
+    scale = min(1.0, side / max(h, w))
+    return c, max(1, round(h * scale)), max(1, round(w * scale))
+
+
 def blocks(shape: tuple[int, int, int]) -> list[tuple[int, bool]]:
     """Padding and pooling of each block for images of this shape ``(c, h, w) -> [(padding, pool), ...]``.
 
@@ -78,6 +112,29 @@ def blocks(shape: tuple[int, int, int]) -> list[tuple[int, bool]]:
         pool = min(h, w) > 4
         plan.append((padding, pool))
         h, w = h - 4 + 2 * padding, w - 4 + 2 * padding
+        if pool:
+            h, w = (h + 1) // 2, (w + 1) // 2
+    return plan
+
+
+def pooled_blocks(shape: tuple[int, int, int]) -> list[tuple[int, bool]]:
+    """Our own plan: two blocks or more, pooled while there is something to pool, until maps are 9 pixels or less.
+
+    Pooling the last map too makes features that a shift of two pixels hardly changes, with a quarter of the weights in
+    the last layer.
+
+    Examples
+    --------
+    >>> pooled_blocks((1, 28, 28)), pooled_blocks((1, 16, 16))
+    ([(0, True), (0, True)], [(0, True), (0, False)])
+    """
+    _, h, w = shape
+    plan: list[tuple[int, bool]] = []
+    while len(plan) < 2 or min(h, w) > 9:
+        padding = 0 if min(h, w) > 5 else 2
+        h, w = h - 4 + 2 * padding, w - 4 + 2 * padding
+        pool = min(h, w) > 3
+        plan.append((padding, pool))
         if pool:
             h, w = (h + 1) // 2, (w + 1) // 2
     return plan
@@ -106,8 +163,9 @@ def convnet(
     576210
     """
     channels, h, w = shape
+    plan = blocks(shape) if plan is None else plan
     layers: list[nn.Module] = [Standardize((channels, 1, 1))]
-    for padding, pool in plan or blocks(shape):
+    for padding, pool in plan:
         layers += [nn.Conv2d(channels, width, 5, padding=padding), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         h, w, channels = h - 4 + 2 * padding, w - 4 + 2 * padding, width
         if pool:
@@ -149,27 +207,99 @@ def torch7_init(net: nn.Module, generator: torch.Generator) -> None:
             layer.bias.data.zero_()
 
 
-def network(name: str, shape: tuple[int, ...], *, width: int = 64, n_features: int = 160) -> nn.Sequential:
-    """A trainable network by name ``-> module``.
+class Network(nn.Sequential):
+    """A front that never learns, then a body that does.
+
+    Training runs on what the front gives, computed once; new images go through both. Input that already has the
+    front's output shape passes it by.
+
+    Attributes
+    ----------
+    front : nn.Module
+        ``(b, c, h, w) -> (b, ...)``: `Shrink`, a frozen pretrained network, or nothing.
+    body : nn.Module
+        ``(b, ...) -> (b, d)``.
+    """
+
+    def __init__(self, front: nn.Module, body: nn.Module, seen: tuple[int, ...]) -> None:
+        super().__init__()
+        self.front, self.body, self.seen = front, body, seen
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.body(x if tuple(x.shape[1:]) == self.seen else self.front(x))
+        return features
+
+
+def network(
+    name: str,
+    shape: tuple[int, ...],
+    *,
+    width: int = 64,
+    n_features: int = 160,
+    largest_side: int | None = None,
+    pooled: bool = True,
+) -> Network:
+    """A network by name ``-> module``.
 
     Parameters
     ----------
     name : str
-        "auto" (by the input), "convnet" (images) or "perceptron" (vectors).
+        "auto" (by the input: a pretrained network for colour photographs of 64 pixels and more where it is installed,
+        else "convnet" for images and "perceptron" for vectors), "convnet", "perceptron", or a pretrained one, see
+        `kinfold.nn.pretrained`.
     shape : (c, h, w) or (d,)
+    width : int
+        Maps of every convolution.
+    n_features : int
+    largest_side : int, optional
+        A convnet looks at images averaged down to this.
+    pooled : bool
+        A convnet follows `pooled_blocks`, else the paper's `blocks`.
 
     Raises
     ------
     InputError
         If the name is unknown or does not fit the input.
     """
-    if name not in ("auto", "convnet", "perceptron"):
-        raise InputError(f"backbone is {name!r}; expected 'auto', 'convnet', 'perceptron', or a pretrained one by name.")
-    if len(shape) == 1:
-        if name == "convnet":
-            raise InputError(f"backbone 'convnet' needs images, but vectors of {shape[0]} numbers came; use 'perceptron'.")
-        return perceptron(shape[0], n_features=n_features)
+    if name == "auto":
+        name = chosen(shape)
+    if name == "efficientnet-lite0" or name.startswith("timm:"):
+        if len(shape) == 1:
+            raise InputError(f"backbone {name!r} needs images, but vectors of {shape[0]} numbers came.")
+        from kinfold.nn import pretrained
+
+        frozen = pretrained.frozen(name)
+        head = perceptron(frozen.n_features, n_features=n_features)
+        return Network(frozen, head, (frozen.n_features,))
+    if name not in ("convnet", "perceptron"):
+        raise InputError(
+            f"backbone is {name!r}; expected 'auto', 'convnet', 'perceptron', 'efficientnet-lite0' or 'timm:NAME'."
+        )
     if name == "perceptron":
-        flat = shape[0] * shape[1] * shape[2]
-        return nn.Sequential(nn.Flatten(), *perceptron(flat, n_features=n_features))
-    return convnet((shape[0], shape[1], shape[2]), width=width, n_features=n_features)
+        body = nn.Sequential(nn.Flatten(), *perceptron(math.prod(shape), n_features=n_features))
+        return Network(nn.Identity(), body, shape)
+    if len(shape) == 1:
+        raise InputError(f"backbone 'convnet' needs images, but vectors of {shape[0]} numbers came; use 'perceptron'.")
+    seen = (shape[0], shape[1], shape[2])
+    if largest_side is not None:
+        seen = shrunk(seen, largest_side)
+    front = Shrink(seen[1:]) if seen != shape else nn.Identity()
+    plan = pooled_blocks(seen) if pooled else blocks(seen)
+    return Network(front, convnet(seen, width=width, n_features=n_features, plan=plan), seen)
+
+
+def chosen(shape: tuple[int, ...]) -> str:
+    """The network that "auto" stands for.
+
+    Examples
+    --------
+    >>> chosen((1, 28, 28)), chosen((7,))
+    ('convnet', 'perceptron')
+    """
+    if len(shape) == 1:
+        return "perceptron"
+    if shape[0] != 3 or min(shape[1:]) < PHOTOGRAPH:
+        return "convnet"
+    from kinfold.nn import pretrained
+
+    return PRETRAINED if pretrained.available(PRETRAINED) else "convnet"

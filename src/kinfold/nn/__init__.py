@@ -1,0 +1,1 @@
+"""Networks: the papers' own, heads, and pretrained ones that are never trained here."""

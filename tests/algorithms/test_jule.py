@@ -1,0 +1,275 @@
+"""JULE: its losses against plain restatements, its schedule by hand, its invariances, and small real runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+
+from kinfold.algorithms.jule import (
+    JULE,
+    JuleState,
+    affinity_triplets,
+    first_graph,
+    moved,
+    mutuality,
+    sampled_triplets,
+    view_strength,
+    weighted_triplets,
+)
+from kinfold.data.images import as_images
+from kinfold.errors import InputError
+from kinfold.metrics import nmi
+from kinfold.ops.knn import neighbours
+from kinfold.runtime import Runtime
+from tests.references.triplets import active_triplets, paper_loss, released_triplets
+
+
+def sphere(n: int, d: int = 4, seed: int = 0) -> torch.Tensor:
+    x = torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.nn.functional.normalize(x, dim=1).requires_grad_()
+
+
+def digits(n: int = 300) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    data = load_digits()
+    order = np.random.default_rng(0).permutation(len(data.target))[:n]
+    return (data.images[order] * 15).astype(np.uint8), data.target[order]
+
+
+# -- a value worked out by hand ----------------------------------------------------------------------------------------
+
+
+def test_one_triplet_by_hand() -> None:
+    x = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    y = torch.tensor([0, 0, 1])
+    # |a - p|^2 = 0.8; |a - n|^2 = 2; |p - n|^2 = 0.4: only (p, a, n) is active, 0.8 - 0.4 + 0.2.
+    value = weighted_triplets(x, y, y, margin=0.2, gamma=1.0, generator=torch.Generator())
+    torch.testing.assert_close(value, torch.tensor(0.6))
+
+
+def test_schedule_by_hand() -> None:
+    """The released code's counts: MNIST-test 1762, 176, 17, 10 at eta 0.9; UMIST 192, 153, ... at 0.2."""
+    for rate, first, target, expected in (
+        (0.9, 1762, 10, [176, 17, 10]),
+        (0.2, 192, 20, [153, 122, 97, 77, 61, 48, 38, 30, 24, 20]),
+    ):
+        model = JULE(n_clusters=target, preset="paper", unrolling_rate=rate)
+        assert counts(model, first, target) == expected
+
+
+def test_number_of_periods() -> None:
+    model = JULE(n_clusters=10, n_periods=4)
+    found = counts(model, 1000, 10)
+    assert len(found) == 4
+    assert found[-1] == 10
+    assert sorted(found, reverse=True) == found
+
+
+def counts(model: JULE, first: int, target: int) -> list[int]:
+    state = JuleState(torch.nn.Identity(), None, torch.Generator(), np.arange(first), target=target)
+    found: list[int] = []
+    while not found or found[-1] > target:
+        state.period += 1
+        found.append(model._next(state))
+        state.labels = np.arange(found[-1])
+    return found
+
+
+# -- loss and gradient against the restatement -------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=4, max_size=9),
+    gamma=st.sampled_from([1.0, 2.0]),
+    seed=st.integers(0, 99),
+)
+def test_weighted_triplets_equal_the_loops(labels: list[int], gamma: float, seed: int) -> None:
+    far = [label // 2 for label in labels]
+    for differs in (labels, far):
+        x, z = sphere(len(labels), seed=seed), sphere(len(labels), seed=seed)
+        ours = weighted_triplets(
+            x, torch.tensor(labels), torch.tensor(differs), margin=0.2, gamma=gamma, generator=torch.Generator()
+        )
+        theirs = active_triplets(z, labels, differs, 0.2, gamma)
+        torch.testing.assert_close(ours, theirs)
+        ours.backward()
+        theirs.backward()
+        torch.testing.assert_close(tangent(x), tangent(z))
+
+
+def tangent(x: torch.Tensor) -> torch.Tensor:
+    """The part of a gradient along the sphere; the rest is lost in the normalisation."""
+    assert x.grad is not None
+    unit = x.detach()
+    return x.grad - (x.grad * unit).sum(1, keepdim=True) * unit
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 2, 2], [0, 0, 0, 1, 1, 2, 3, 3]])
+def test_sampled_triplets_equal_the_loops(labels: list[int]) -> None:
+    x, z = sphere(len(labels)), sphere(len(labels))
+    n_negatives = min(20, len(set(labels)) - 1)
+    n_pairs = sum(labels.count(c) * (labels.count(c) - 1) // 2 for c in set(labels))
+    chance = torch.rand(n_pairs, len(labels), generator=torch.Generator().manual_seed(3))
+    ours = sampled_triplets(
+        x, torch.tensor(labels), margin=0.2, gamma=1.0, generator=torch.Generator().manual_seed(3)
+    )
+    theirs = released_triplets(z, labels, chance.tolist(), n_negatives, 0.2, 1.0)
+    torch.testing.assert_close(ours, theirs)
+    ours.backward()
+    theirs.backward()
+    torch.testing.assert_close(tangent(x), tangent(z))
+
+
+@pytest.mark.parametrize(("gamma", "share"), [(1.0, 0.0), (1.5, 0.5), (2.0, 1.0)])
+def test_the_released_gradient_reaches_anchors_only(gamma: float, share: float) -> None:
+    """Positives and negatives get (gamma - 1) times the true gradient; anchors all of it."""
+    y = torch.tensor([0, 0, 1])  # one pair: image 0 is the anchor, 1 the positive, 2 the negative
+    gradients = []
+    for anchors_only in (False, True):
+        x = sphere(3, seed=5)
+        sampled_triplets(
+            x, y, margin=2.0, gamma=gamma, generator=torch.Generator().manual_seed(0), anchors_only=anchors_only
+        ).backward()
+        gradients.append(tangent(x))
+    true, released = gradients
+    torch.testing.assert_close(released[0], true[0])
+    torch.testing.assert_close(released[1:], share * true[1:])
+
+
+def test_affinity_triplets_equal_the_loops() -> None:
+    labels = [0, 0, 1, 1, 1, 2]
+    x, z = sphere(6), sphere(6)
+    ours, theirs = affinity_triplets(x, torch.tensor(labels), gamma=2.0, n_local=3), paper_loss(z, labels, 2.0, 2)
+    torch.testing.assert_close(ours, theirs)
+    ours.backward()
+    theirs.backward()
+    torch.testing.assert_close(tangent(x), tangent(z))
+
+
+def test_a_batch_without_pairs_costs_nothing() -> None:
+    y = torch.arange(4)
+    for value in (
+        weighted_triplets(sphere(4), y, y, margin=0.2, gamma=1.0, generator=torch.Generator()),
+        sampled_triplets(sphere(4), y, margin=0.2, gamma=1.0, generator=torch.Generator()),
+        affinity_triplets(sphere(4), y, gamma=1.0, n_local=5),
+    ):
+        assert float(value) == 0.0
+
+
+# -- invariances -------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(labels=st.lists(st.integers(0, 3), min_size=4, max_size=9), shift=st.integers(1, 5))
+def test_names_of_clusters_do_not_matter(labels: list[int], shift: int) -> None:
+    x = sphere(len(labels))
+    y = torch.tensor(labels)
+    first = weighted_triplets(x, y, y, margin=0.2, gamma=1.0, generator=torch.Generator())
+    again = weighted_triplets(x, 9 - y, y + shift, margin=0.2, gamma=1.0, generator=torch.Generator())
+    torch.testing.assert_close(first, again)
+
+
+def test_mutual_neighbours() -> None:
+    near = neighbours(np.array([[0.0], [1.0], [3.0]], dtype=np.float32), 1)
+    assert mutuality(near) == pytest.approx(2 / 3)
+
+
+def test_views_follow_the_neighbours() -> None:
+    """Images with near twins get gentler views than images with far neighbours."""
+    generator = torch.Generator().manual_seed(0)
+    faces = np.random.default_rng(0).integers(0, 255, (40, 1, 12, 12)).astype(np.uint8)
+    twins = np.concatenate([faces, np.clip(faces.astype(int) + 2, 0, 255).astype(np.uint8)])
+    strengths = []
+    for pixels in (twins, faces):
+        images = as_images(pixels)
+        _, near = first_graph(images, 5, False)
+        strengths.append(view_strength(images, near, generator, Runtime(device="cpu")))
+    assert 0 <= strengths[0] < 0.1 < strengths[1] <= 1
+
+
+def test_views_keep_the_shape_and_vectors_get_noise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert moved(torch.rand(3, 2, 9, 7), generator, strength=1.0).shape == (3, 2, 9, 7)
+    x = torch.randn(50, 3)
+    assert 0 < float((moved(x, generator, strength=1.0) - x).std()) < 1
+
+
+# -- whole runs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[JULE, np.ndarray[Any, Any]]:
+    x, y = digits(600)
+    return JULE(n_clusters=10, n_epochs=3, n_final=2, random_state=0).fit(x), y
+
+
+def test_a_small_run_beats_the_pixels(fitted: tuple[JULE, np.ndarray[Any, Any]]) -> None:
+    model, y = fitted
+    assert nmi(y, model.labels_) > 0.85
+    assert set(model.result_.variants) == {"sf", "rc"}
+    np.testing.assert_array_equal(model.result_.variants["rc"], model.labels_)
+
+
+def test_the_tree_is_the_result(fitted: tuple[JULE, np.ndarray[Any, Any]]) -> None:
+    model, _ = fitted
+    np.testing.assert_array_equal(model.result_.cut(10), model.labels_)
+    assert len(np.unique(model.result_.cut(4))) == 4
+
+
+def test_new_images_go_where_their_like_went(fitted: tuple[JULE, np.ndarray[Any, Any]]) -> None:
+    model, _ = fitted
+    x, _ = digits(900)
+    new = model.predict_proba(x[600:])
+    np.testing.assert_allclose(new.sum(1), 1, atol=1e-5)
+    assert (model.predict(x[:600]) == model.labels_).mean() > 0.95
+
+
+@pytest.mark.parametrize("change", [
+    {"loss": "affinity"},
+    {"negatives": "foreseen"},
+    {"as_released": ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update"), "preset": "paper"},
+    {"n_clusters": None},
+    {"preset": "paper", "unrolling_rate": 0.9},
+    {"preset": "fast"},
+])  # fmt: skip
+def test_every_choice_runs(change: dict[str, Any]) -> None:
+    x, _ = digits(200)
+    settings: dict[str, Any] = {"n_clusters": 10, "n_epochs": 1, "random_state": 0} | change
+    model = JULE(**settings).fit(x)
+    if settings["n_clusters"]:
+        assert model.n_clusters_ == settings["n_clusters"]
+    assert np.isfinite(model.embedding_).all()
+
+
+@pytest.mark.parametrize(("wrong", "says"), [
+    ({"loss": "x"}, "loss is 'x'"),
+    ({"negatives": "hard"}, "negatives is 'hard'"),
+    ({"preset": "best"}, "preset is 'best'"),
+    ({"as_released": ("D2",), "preset": "paper"}, "as_released names"),
+    ({"as_released": ("dampening",)}, "goes with preset='paper'"),
+    ({"unrolling_rate": 0.0}, "unrolling_rate is 0.0"),
+    ({"backbone": "resnet9000"}, "resnet9000"),
+    ({"n_clusters": 0}, "n_clusters is 0"),
+    ({"n_clusters": 500}, "ask for fewer"),
+])  # fmt: skip
+def test_wrong_choices_are_refused(wrong: dict[str, Any], says: str) -> None:
+    x, _ = digits(60)
+    with pytest.raises(InputError, match=says):
+        JULE(**{"n_clusters": 3, **wrong}).fit(x)
+
+
+@pytest.mark.skipif("KINFOLD_DATA" not in os.environ, reason="needs the CMU-PIE set under KINFOLD_DATA")
+def test_faces_reach_their_band() -> None:
+    """A third of the people of CMU-PIE: pixels alone give less than 0.97."""
+    z = np.load(Path(os.environ["KINFOLD_DATA"]) / "cmu_pie.npz")
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(z["labels"] < 20))
+    model = JULE(n_clusters=20, random_state=0).fit(z["images"][chosen])
+    assert nmi(z["labels"][chosen], model.labels_) > 0.97

@@ -1,0 +1,38 @@
+"""Raw pixels as rows: unit length, small images exact, large ones averaged with their neighbours kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kinfold.ops.knn import neighbours
+from kinfold.ops.pixels import pixel_features
+
+
+def test_small_images_are_only_scaled() -> None:
+    x = np.random.default_rng(0).integers(0, 255, (5, 1, 4, 4)).astype(np.uint8)
+    rows = x.reshape(5, -1).astype(np.float32)
+    np.testing.assert_allclose(
+        pixel_features(x, centred=False), rows / np.linalg.norm(rows, axis=1, keepdims=True), rtol=1e-6
+    )
+    centred = rows - rows.mean(0)
+    np.testing.assert_allclose(
+        pixel_features(x, centred=True), centred / np.linalg.norm(centred, axis=1, keepdims=True), rtol=1e-4
+    )
+
+
+def test_large_images_keep_their_neighbours() -> None:
+    """Recall of the ten nearest at 64 x 64 after averaging, on smooth images as photographs are."""
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(size=(300, 1, 8, 8))
+    x = np.kron(coarse, np.ones((1, 1, 8, 8))) + rng.normal(size=(300, 1, 64, 64)) * 0.05
+    rows = x.reshape(300, -1)
+    exact = neighbours(rows / np.linalg.norm(rows, axis=1, keepdims=True), 10).index
+    reduced = pixel_features(x, centred=False)
+    assert reduced.shape == (300, 1024)
+    found = neighbours(reduced, 10).index
+    recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(exact, found, strict=True)])
+    assert recall > 0.95
+
+
+def test_black_images_are_not_a_division_by_zero() -> None:
+    assert np.isfinite(pixel_features(np.zeros((3, 1, 4, 4), np.uint8), centred=True)).all()
