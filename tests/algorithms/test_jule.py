@@ -12,24 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
+from tests.references.triplets import active_triplets, paper_loss, released_triplets
 
 from kinfold.algorithms.jule import (
     JULE,
     JuleState,
     affinity_triplets,
-    first_graph,
-    moved,
-    mutuality,
     sampled_triplets,
-    view_strength,
     weighted_triplets,
 )
-from kinfold.data.images import as_images
 from kinfold.errors import InputError
 from kinfold.metrics import nmi
-from kinfold.ops.knn import neighbours
-from kinfold.runtime import Runtime
-from tests.references.triplets import active_triplets, paper_loss, released_triplets
 
 
 def sphere(n: int, d: int = 4, seed: int = 0) -> torch.Tensor:
@@ -118,9 +111,7 @@ def test_sampled_triplets_equal_the_loops(labels: list[int]) -> None:
     n_negatives = min(20, len(set(labels)) - 1)
     n_pairs = sum(labels.count(c) * (labels.count(c) - 1) // 2 for c in set(labels))
     chance = torch.rand(n_pairs, len(labels), generator=torch.Generator().manual_seed(3))
-    ours = sampled_triplets(
-        x, torch.tensor(labels), margin=0.2, gamma=1.0, generator=torch.Generator().manual_seed(3)
-    )
+    ours = sampled_triplets(x, torch.tensor(labels), margin=0.2, gamma=1.0, generator=torch.Generator().manual_seed(3))
     theirs = released_triplets(z, labels, chance.tolist(), n_negatives, 0.2, 1.0)
     torch.testing.assert_close(ours, theirs)
     ours.backward()
@@ -175,31 +166,6 @@ def test_names_of_clusters_do_not_matter(labels: list[int], shift: int) -> None:
     first = weighted_triplets(x, y, y, margin=0.2, gamma=1.0, generator=torch.Generator())
     again = weighted_triplets(x, 9 - y, y + shift, margin=0.2, gamma=1.0, generator=torch.Generator())
     torch.testing.assert_close(first, again)
-
-
-def test_mutual_neighbours() -> None:
-    near = neighbours(np.array([[0.0], [1.0], [3.0]], dtype=np.float32), 1)
-    assert mutuality(near) == pytest.approx(2 / 3)
-
-
-def test_views_follow_the_neighbours() -> None:
-    """Images with near twins get gentler views than images with far neighbours."""
-    generator = torch.Generator().manual_seed(0)
-    faces = np.random.default_rng(0).integers(0, 255, (40, 1, 12, 12)).astype(np.uint8)
-    twins = np.concatenate([faces, np.clip(faces.astype(int) + 2, 0, 255).astype(np.uint8)])
-    strengths = []
-    for pixels in (twins, faces):
-        images = as_images(pixels)
-        _, near = first_graph(images, 5, False)
-        strengths.append(view_strength(images, near, generator, Runtime(device="cpu")))
-    assert 0 <= strengths[0] < 0.1 < strengths[1] <= 1
-
-
-def test_views_keep_the_shape_and_vectors_get_noise() -> None:
-    generator = torch.Generator().manual_seed(0)
-    assert moved(torch.rand(3, 2, 9, 7), generator, strength=1.0).shape == (3, 2, 9, 7)
-    x = torch.randn(50, 3)
-    assert 0 < float((moved(x, generator, strength=1.0) - x).std()) < 1
 
 
 # -- whole runs --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,9 @@ def test_a_pass_holds_every_image_once(n: int, size: int) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(labels=st.lists(st.integers(0, 6), min_size=2, max_size=60), per_cluster=st.integers(1, 5), seed=st.integers(0, 9))
+@given(
+    labels=st.lists(st.integers(0, 6), min_size=2, max_size=60), per_cluster=st.integers(1, 5), seed=st.integers(0, 9)
+)
 def test_a_pass_by_cluster_holds_every_image_once(labels: list[int], per_cluster: int, seed: int) -> None:
     """A batch of n is a pass: the groups of one pass are a partition, in which only lone images are alone."""
     y = np.array(labels)

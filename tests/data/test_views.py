@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from kinfold.data.views import affine, flip, jitter
+from kinfold.data.views import affine, flip, jitter, moved, strength_within
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -49,3 +49,18 @@ def test_noise_has_its_spread() -> None:
     torch.testing.assert_close(
         jitter(torch.zeros(2000, 3), seeded(), spread=0.5).std(), torch.tensor(0.5), atol=0.02, rtol=0
     )
+
+
+def test_views_keep_the_shape_and_vectors_get_noise() -> None:
+    assert moved(torch.rand(3, 2, 9, 7), seeded(), strength=1.0).shape == (3, 2, 9, 7)
+    x = torch.randn(50, 3, generator=seeded())
+    assert 0 < float((moved(x, seeded(), strength=1.0) - x).std()) < 1
+    torch.testing.assert_close(moved(x[:1], seeded(), strength=1.0), x[:1])
+
+
+def test_strength_follows_the_neighbours() -> None:
+    """Images with near twins get gentler views than images with far neighbours."""
+    faces = torch.rand(40, 1, 12, 12, generator=seeded())
+    near = strength_within(faces, faces + 0.01, seeded(), reach=1.8)
+    far = strength_within(faces, faces.roll(1, 0), seeded(), reach=1.8)
+    assert 0 < near < 0.1 < far <= 1

@@ -69,7 +69,9 @@ def test_auto_goes_by_the_input() -> None:
     assert network("perceptron", (1, 5, 4))(torch.rand(2, 1, 5, 4)).shape == (2, 160)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("resnet9000", (1, 8, 8)), ("convnet", (7,)), ("efficientnet-lite0", (7,))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("resnet9000", (1, 8, 8)), ("convnet", (7,)), ("efficientnet-lite0", (7,))]
+)
 def test_names_that_do_not_fit(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=name):
         network(name, shape)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from kinfold.ops.knn import neighbours
-from kinfold.ops.pixels import pixel_features
+from kinfold.ops.pixels import first_graph, mutuality, pixel_features
 
 
 def test_small_images_are_only_scaled() -> None:
@@ -36,3 +37,22 @@ def test_large_images_keep_their_neighbours() -> None:
 
 def test_black_images_are_not_a_division_by_zero() -> None:
     assert np.isfinite(pixel_features(np.zeros((3, 1, 4, 4), np.uint8), centred=True)).all()
+
+
+def test_mutual_neighbours_by_hand() -> None:
+    """0 and 1 choose each other, 3 chooses 1 in vain: two of three."""
+    near = neighbours(np.array([[0.0], [1.0], [3.0]], dtype=np.float32), 1)
+    assert mutuality(near) == pytest.approx(2 / 3)
+
+
+def test_centring_is_chosen_by_mutual_neighbours() -> None:
+    x = np.random.default_rng(0).integers(0, 255, (60, 1, 6, 6)).astype(np.uint8)
+    choices = [first_graph(x, 5, center) for center in (False, True, "auto")]
+    best = max(choices[:2], key=lambda each: mutuality(each[1]))
+    np.testing.assert_array_equal(choices[2][0], best[0])
+    assert mutuality(choices[0][1]) != mutuality(choices[1][1])
+
+
+def test_vectors_are_taken_as_they_are() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32) * 7
+    np.testing.assert_array_equal(first_graph(x, 3, "auto")[0], x)

@@ -27,7 +27,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ from torch.nn import functional
 
 from kinfold.data.images import Images
 from kinfold.data.sample import by_cluster, shuffled
-from kinfold.data.views import affine, jitter
+from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.metrics import accuracy
@@ -47,7 +47,7 @@ from kinfold.ops.affinity import graph_of
 from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
 from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
-from kinfold.ops.pixels import pixel_features
+from kinfold.ops.pixels import first_graph
 from kinfold.runtime import Runtime
 from kinfold.train import embed, fit_epoch, pixels, through
 
@@ -131,8 +131,8 @@ class JULE(DeepClusterer[JuleState]):
     n_local, weight_local : int, float
         The paper's K_c and lambda, see `kinfold.ops.agglomerate`.
     unrolling_rate : float, optional
-        The paper's eta: the share of the clusters that one period merges away. 0.2 for faces and 0.9 for everything else
-        in the paper. None: so that `n_periods` are needed (0.9 in the paper's preset).
+        The paper's eta: the share of the clusters that one period merges away, 0.2 for faces and 0.9 for everything
+        else in the paper. None: so that `n_periods` are needed (0.9 in the paper's preset).
     n_periods : int, optional
         Periods from the initial clusters to the last, when `unrolling_rate` is None.
     n_epochs : float, optional
@@ -252,7 +252,7 @@ class JULE(DeepClusterer[JuleState]):
         """Initial clusters: chains of nearest neighbours on the pixels. And a fresh network."""
         self._check_choices()
         generator = self._generator()
-        pixel, near = first_graph(images, self._n_neighbors(len(images)), self._set("center"))
+        pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
         labels = initial_clusters(near.index[:, 0])
         net = self._network(self._raw_shape)
         self._begin(net, images, generator, run)
@@ -263,7 +263,7 @@ class JULE(DeepClusterer[JuleState]):
         state.target = self.n_clusters or estimate_clusters(tree)
         state.foreseen = tree.cut(min(state.target, tree.n_start))
         strength = self._set("view_strength")
-        state.strength = view_strength(images, near, generator, run) if strength == "auto" else float(strength)
+        state.strength = self._reach(images, near, generator, run) if strength == "auto" else float(strength)
         if tree.n_start <= state.target:  # nothing to merge or to learn from
             state.labels, state.settled = tree.cut(tree.n_start), True
             state.variants = {"sf": state.labels, "rc": state.labels}
@@ -287,7 +287,7 @@ class JULE(DeepClusterer[JuleState]):
 
     def _assign(self, state: State) -> nn.Module:
         """The vote of the nearest fitted images."""
-        return NeighborVote.of(state.features, state.labels, n_neighbors=VOTERS)
+        return NeighborVote.of(cast(Tensor, state.features), state.labels, n_neighbors=VOTERS)
 
     def _network(self, shape: tuple[int, ...]) -> Network:
         return network(
@@ -436,6 +436,12 @@ class JULE(DeepClusterer[JuleState]):
             if isinstance(layer, Standardize):
                 layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
 
+    def _reach(self, images: Images, near: Neighbours, generator: torch.Generator, run: Runtime) -> float:
+        """How strong views may be: see `kinfold.data.views.strength_within`."""
+        some = torch.randperm(len(images), generator=generator)[:500].numpy()
+        x, neighbour = pixels(images, some, run).cpu(), pixels(images, near.index[some, 0], run).cpu()
+        return strength_within(x, neighbour, generator, reach=VIEW_REACH)
+
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         weights = [w for w in net.parameters() if w.requires_grad]
         if self.preset == "paper":
@@ -530,7 +536,7 @@ def sampled_triplets(
     learns = features.detach() + (gamma - 1) * (features - features.detach()) if anchors_only else features
     d2 = 2 - 2 * features @ learns.T
     anchor, positive = (same[:, None] == same).triu(1).nonzero(as_tuple=True)
-    n_drawn = min(n_negatives, len(same.unique()) - 1)
+    n_drawn = min(n_negatives, len(torch.unique(same)) - 1)
     if len(anchor) == 0 or n_drawn == 0:
         return (features * 0).sum()
     chance = torch.rand(len(anchor), len(same), generator=generator).to(features.device)
@@ -557,32 +563,8 @@ def affinity_triplets(features: Tensor, same: Tensor, *, gamma: float, n_local: 
     return -(gamma * closeness[anchor, positive] - nearest[anchor]).mean()
 
 
-# -- pixels: the first graph and the views -----------------------------------------------------------------------------
-
-
-def first_graph(images: Images, n_neighbors: int, center: bool | str) -> tuple[Features, Neighbours]:
-    """Neighbours among the images as they came ``-> (n, d), (n, k)``.
-
-    Rows are scaled to unit length, after the mean image has been taken away where `center` is true, or, for "auto",
-    where that makes more neighbours mutual: centring serves digits and ruins aligned faces, and mutual neighbours tell
-    them apart without labels. Vectors are taken as they are.
-    """
-    if images.is_vectors:
-        features = np.asarray(images.pixels, dtype=np.float32)
-        return features, neighbours(features, n_neighbors)
-    best: tuple[float, Features, Neighbours] | None = None
-    for centred in (False, True) if center == "auto" else (bool(center),):
-        features = pixel_features(images.pixels, centred=centred)
-        near = neighbours(features, n_neighbors)
-        mutual = mutuality(near)
-        if best is None or mutual > best[0]:
-            best = (mutual, features, near)
-    assert best is not None
-    return best[1], best[2]
-
-
 def released_features(net: nn.Module, images: Images, run: Runtime) -> Features:
-    """Features in training mode, a hundred images at a time in stored order, as the released code has them ``-> (n, d)``.
+    """Features in training mode, a hundred images at a time in stored order, as released ``-> (n, d)``.
 
     Batch norm then uses, and remembers, the statistics of such a batch, in a sorted set those of one class.
     """
@@ -593,37 +575,3 @@ def released_features(net: nn.Module, images: Images, run: Runtime) -> Features:
         with torch.no_grad(), run.autocast():
             parts.append(net(pixels(images, rows, run)).float().cpu().numpy())
     return np.concatenate(parts)
-
-
-def mutuality(near: Neighbours) -> float:
-    """Share of neighbours that are neighbours of each other, 0 to 1."""
-    edges = graph_of(near)
-    edges.data = np.ones_like(edges.data)
-    return float(edges.multiply(edges.T).sum() / edges.sum())
-
-
-def view_strength(images: Images, near: Neighbours, generator: torch.Generator, run: Runtime) -> float:
-    """How strong random views may be, 0 to 1: they should move an image about as far as its nearest neighbour is.
-
-    Parameters
-    ----------
-    near : Neighbours
-        Of the first graph; its order is used, distances are measured between the pixels themselves.
-
-    Notes
-    -----
-    Sequences of near-equal frames (turning objects, aligned faces) get gentle views, handwriting strong ones.
-    """
-    some = torch.randperm(len(images), generator=generator)[:500].numpy()
-    x = pixels(images, some, run).cpu()
-    neighbour = pixels(images, near.index[some, 0], run).cpu()
-    far = (moved(x, generator, strength=1.0) - x).flatten(1).norm(dim=1).median()
-    close = (neighbour - x).flatten(1).norm(dim=1).median()
-    return float((VIEW_REACH * close / far.clamp(min=1e-12)).clamp(max=1.0))
-
-
-def moved(x: Tensor, generator: torch.Generator, *, strength: float) -> Tensor:
-    """A random view: turned, shifted and stretched images, or vectors with noise ``(b, ...) -> (b, ...)``."""
-    if x.ndim == 2:
-        return jitter(x, generator, spread=0.3 * strength * float(x.std(0).mean()))
-    return affine(x, generator, degrees=10 * strength, shift=0.1 * strength, scale=0.1 * strength)

@@ -58,3 +58,34 @@ def flip(x: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image left to right with probability one half ``(b, c, h, w) -> (b, c, h, w)``."""
     mirrored = (torch.rand(len(x), generator=generator) < 0.5).to(x.device)
     return torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+
+
+def moved(x: Tensor, generator: torch.Generator, *, strength: float) -> Tensor:
+    """A mild random view: turned, shifted and stretched images, or vectors with noise ``(b, ...) -> (b, ...)``.
+
+    Parameters
+    ----------
+    strength : float
+        1 turns by up to 10 degrees and moves and stretches by up to a tenth; for vectors the noise has 0.3 times the
+        spread of the batch.
+    """
+    if x.ndim == 2:
+        return jitter(x, generator, spread=0.3 * strength * float(x.std(0).mean()) if len(x) > 1 else 0.0)
+    return affine(x, generator, degrees=10 * strength, shift=0.1 * strength, scale=0.1 * strength)
+
+
+def strength_within(x: Tensor, neighbour: Tensor, generator: torch.Generator, *, reach: float) -> float:
+    """How strong `moved` may be, 0 to 1, to move images `reach` times as far as their nearest neighbours are.
+
+    Sequences of near-equal frames (turning objects, aligned faces) get gentle views, handwriting strong ones.
+
+    Parameters
+    ----------
+    x, neighbour : (m, ...) float
+        Images, and the nearest neighbour of each.
+    reach : float
+        Length of a view's move, in distances to the nearest neighbour; medians are compared.
+    """
+    far = (moved(x, generator, strength=1.0) - x).flatten(1).norm(dim=1).median()
+    close = (neighbour - x).flatten(1).norm(dim=1).median()
+    return float((reach * close / far.clamp(min=1e-12)).clamp(max=1.0))

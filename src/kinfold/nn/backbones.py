@@ -46,6 +46,9 @@ class Standardize(nn.Module):
         Shape of mean and spread, broadcast over a batch: ``(c, 1, 1)`` for images, ``(d,)`` for vectors.
     """
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(shape))

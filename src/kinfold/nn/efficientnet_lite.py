@@ -103,7 +103,7 @@ class EfficientNetLite0(nn.Module):
                 channels = out
         self.blocks = nn.Sequential(*blocks)
         self.head = ConvNorm(channels, HEAD, 1)
-        self.classifier = nn.Linear(HEAD, n_classes)
+        self.classifier: nn.Module = nn.Linear(HEAD, n_classes)
 
     def features(self, images: Tensor) -> Tensor:
         """Pool the last activations over positions, ``(b, 3, h, w) -> (b, 1280)`` float32, at least 0 and at most 6."""

@@ -28,8 +28,18 @@ class NeighborVote(nn.Module):
         voters when None.
     """
 
+    features: Tensor
+    votes: Tensor
+    centres: Tensor
+
     def __init__(
-        self, features: Tensor, labels: Tensor, n_clusters: int, *, n_neighbors: int = 20, bandwidth: float | None = None
+        self,
+        features: Tensor,
+        labels: Tensor,
+        n_clusters: int,
+        *,
+        n_neighbors: int = 20,
+        bandwidth: float | None = None,
     ) -> None:
         super().__init__()
         self.n_neighbors = min(n_neighbors, len(features))
@@ -44,7 +54,9 @@ class NeighborVote(nn.Module):
         self.bandwidth = max(bandwidth, 1e-12)
 
     @classmethod
-    def of(cls, features: Tensor, labels: npt.NDArray[np.int64], *, n_neighbors: int, most: int = 20000) -> NeighborVote:
+    def of(
+        cls, features: Tensor, labels: npt.NDArray[np.int64], *, n_neighbors: int, most: int = 20000
+    ) -> NeighborVote:
         """Vote of fitted images, of an even sample of them where there are more than `most`."""
         step = max(1, -(-len(features) // most))
         n_clusters = int(labels.max()) + 1

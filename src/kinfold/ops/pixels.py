@@ -7,6 +7,9 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from kinfold.ops.affinity import graph_of
+from kinfold.ops.knn import Neighbours, neighbours
+
 LARGEST_SIDE = 32
 CHUNK = 2048
 
@@ -32,6 +35,32 @@ def pixel_features(pixels: npt.NDArray[np.generic], *, centred: bool) -> npt.NDA
         small -= small.mean(0)
     small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-10)
     return small
+
+
+def first_graph(
+    pixels: npt.NDArray[np.generic], n_neighbors: int, center: bool | str
+) -> tuple[npt.NDArray[np.float32], Neighbours]:
+    """Neighbours among images as they came ``(n, c, h, w) or (n, d) -> (n, d), (n, k)``.
+
+    Rows are scaled to unit length, after the mean image has been taken away where `center` is true, or, for "auto",
+    where that makes more neighbours mutual: centring serves digits and ruins aligned faces, and mutual neighbours tell
+    them apart without labels. Vectors are taken as they are.
+    """
+    if pixels.ndim == 2:
+        features = np.asarray(pixels, dtype=np.float32)
+        return features, neighbours(features, n_neighbors)
+    found = []
+    for centred in (False, True) if center == "auto" else (bool(center),):
+        features = pixel_features(pixels, centred=centred)
+        found.append((features, neighbours(features, n_neighbors)))
+    return max(found, key=lambda each: mutuality(each[1]))
+
+
+def mutuality(near: Neighbours) -> float:
+    """Share of neighbours that are neighbours of each other, 0 to 1."""
+    edges = graph_of(near)
+    edges.data = np.ones_like(edges.data)
+    return float(edges.multiply(edges.T).sum() / edges.sum())
 
 
 def _small(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
