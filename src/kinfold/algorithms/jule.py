@@ -253,7 +253,7 @@ class JULE(DeepClusterer[JuleState]):
         self._check_choices()
         generator = self._generator()
         pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
-        labels = initial_clusters(near.index[:, 0])
+        labels = self._chains(near, self.n_clusters or 1)
         net = self._network(self._raw_shape)
         self._begin(net, images, generator, run)
         tree = self._tree(near, labels, pixel, self.n_clusters)
@@ -299,7 +299,7 @@ class JULE(DeepClusterer[JuleState]):
 
     def _merge_slice(self, state: JuleState, near: Neighbours, features: Features) -> tuple[Neighbours, Features]:
         """Merge one period's share of the clusters (the paper's eta)."""
-        start = initial_clusters(near.index[:, 0]) if self._set("rebuild") else state.labels
+        start = self._chains(near, state.target) if self._set("rebuild") else state.labels
         tree = self._tree(near, start, features, self.n_clusters)
         state.target = self.n_clusters or estimate_clusters(tree)
         state.period += 1
@@ -323,10 +323,16 @@ class JULE(DeepClusterer[JuleState]):
 
     def _cluster_again(self, state: JuleState, near: Neighbours, features: Features) -> None:
         """Forget the labels and cluster from scratch (the paper's RC)."""
-        tree = self._tree(near, initial_clusters(near.index[:, 0]), features, self.n_clusters or state.target)
+        tree = self._tree(near, self._chains(near, state.target), features, self.n_clusters or state.target)
         state.final += 1
         state.tree, state.labels = tree, tree.cut(min(state.target, tree.n_start))
         state.foreseen = state.variants["rc"] = state.labels
+
+    @staticmethod
+    def _chains(near: Neighbours, n_clusters: int) -> Labels:
+        """Initial clusters; single images where chains would leave too little to merge."""
+        chains = initial_clusters(near.index[:, 0])
+        return chains if chains.max() + 1 >= 2 * n_clusters else np.arange(len(chains))
 
     def _tree(self, near: Neighbours, start: Labels, features: Features, n_clusters: int | None) -> MergeTree:
         """All merges from these clusters to one."""

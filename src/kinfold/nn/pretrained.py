@@ -29,9 +29,9 @@ _FILE = "efficientnet-lite0-57934424.pth"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 # The weights come from TensorFlow. What they expect was measured on 60 views of five sharp photographs (cat, espresso,
-# rocket, palace, daisy) at 224 px, as the mean of -log p(right class), lower is better. Padding: "same" 0.813, symmetric
-# 0.983. Scaling: (x - 127) / 128 0.813, (x - 127.5) / 127.5 0.809, ImageNet's mean and deviation 1.110. So padding
-# decides, and of the two scalings to [-1, 1], which do as well, the published one stays.
+# rocket, palace, daisy) at 224 px, as the mean of -log p(right class), lower is better. Padding: "same" 0.813,
+# symmetric 0.983. Scaling: (x - 127) / 128 0.813, (x - 127.5) / 127.5 0.809, ImageNet's mean and deviation 1.110. So
+# padding matters, and of the two scalings to [-1, 1], which are as good, the published one stays.
 _LITE0_MEAN, _LITE0_STD = 127 / 255, 128 / 255
 
 # Images come at 128 px or less, and enlarging them helps. NMI of k-means on features of 1,000 flowers of 128 px, and
