@@ -18,8 +18,8 @@ def main(folder: Path) -> None:
         target = folder / str(label) / f"{i:04d}.png"
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            # Enlarged without inventing anything, so that the pictures can be looked at.
-            Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC).save(target)
+            # Twice the size, smoothed: easier to look at, and no slower to speak of.
+            Image.fromarray(image).resize((16, 16), Image.Resampling.BICUBIC).save(target)
 
 
 if __name__ == "__main__":
