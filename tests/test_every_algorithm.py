@@ -62,7 +62,7 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_two_processes_are_as_one(algorithm: type[DeepClusterer], joined: Path) -> None:
     two = Clustering.load(joined / algorithm.__name__)
-    one = small(algorithm).set_params(random_state=0).fit(pictures(), runtime=Runtime(device="cpu")).result_
+    one = small(algorithm).set_params(random_state=0).fit(pictures(), runtime=Runtime(device="cpu", precision="float32")).result_
     assert two.run["processes"] == 2
     losses = [[np.nan if row["loss"] is None else row["loss"] for row in each.history] for each in (one, two)]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4, atol=1e-6)
@@ -102,7 +102,7 @@ def together(folder: str) -> None:
     world_size = Runtime(device="cpu").world
     assert world_size == 2
     for algorithm in ALGORITHMS:
-        run = Runtime(device="cpu", folder=Path(folder) / algorithm.__name__)
+        run = Runtime(device="cpu", precision="float32", folder=Path(folder) / algorithm.__name__)
         small(algorithm).set_params(random_state=0).fit(pictures(), runtime=run)
 
 

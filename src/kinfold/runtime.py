@@ -107,7 +107,7 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(input)
         axes = [0, *range(2, input.dim())]
         shape = [1, -1, *[1] * (input.dim() - 2)]
-        x = input.float()
+        x = input if input.dtype == torch.float64 else input.float()
         own = torch.tensor([x.numel() / x.shape[1] if x.shape[1] else 0.0], device=x.device)
         parts: Tensor = _Sum.apply(torch.cat([x.sum(axes), own]))
         count = parts[-1].detach()

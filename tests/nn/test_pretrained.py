@@ -201,12 +201,12 @@ def test_features_of_photographs_fall_into_their_kinds(backbone: Frozen) -> None
     truth = np.repeat(np.arange(5), 30)
     features = backbone(as_images(files).tensor().float() / 255).numpy()
     score = normalized_mutual_info_score(truth, KMeans(5, n_init=10, random_state=0).fit_predict(features))
-    assert score > 0.15, score  # NMI
+    assert score > 0.15, score  # .21 here, .24 to .26 on three other such samples
     likeness = np.corrcoef(features)
     np.fill_diagonal(likeness, -1)
     nearest = truth[np.argsort(-likeness, axis=1)[:, :5]]
     right = float((nearest == truth[:, None]).mean())
-    assert right > 0.4, right  # SHARE
+    assert right > 0.42, right  # .48 here, .20 by chance
 
 
 # Out of the house ----------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {
         "n_periods": 4, "n_epochs": None, "n_final": 6, "batch_size": 256, "learning_rate": 5e-4, "margin": 0.2,
         "gamma": 1.0, "width": 64, "view_strength": "auto", "negatives": "uniform", "center": "auto", "smallest": 0.1,
-        "rebuild": True, "n_neighbors": None, "largest_side": 48,
+        "rebuild": True, "n_neighbors": None, "largest_side": 48, "least_epochs": 2.0,
     },
     "paper": {
         "n_periods": None, "n_epochs": 20, "n_final": 0, "batch_size": 100, "learning_rate": 0.01, "margin": 0.2,
@@ -74,7 +74,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "rebuild": False, "n_neighbors": 20, "largest_side": None,
     },
 }  # fmt: skip
-PRESETS["fast"] = PRESETS["default"] | {"n_periods": 3, "n_final": 2, "n_epochs": 1.0}
+PRESETS["fast"] = PRESETS["default"] | {"n_periods": 2, "n_final": 1, "least_epochs": 1.0}
 
 
 @dataclass
@@ -429,7 +429,7 @@ class JULE(DeepClusterer[JuleState]):
 
     def _epochs(self, n: int) -> float:
         epochs = self._set("n_epochs")
-        return max(2.0, SMALL_SET / n) if epochs is None else float(epochs)
+        return max(PRESETS[self.preset]["least_epochs"], SMALL_SET / n) if epochs is None else float(epochs)
 
     def _begin(self, net: nn.Module, images: Images, generator: torch.Generator, run: Runtime) -> None:
         """First weights, and mean and spread of the input."""

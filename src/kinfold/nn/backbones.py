@@ -144,7 +144,12 @@ def pooled_blocks(shape: tuple[int, int, int]) -> list[tuple[int, bool]]:
 
 
 def convnet(
-    shape: tuple[int, int, int], *, width: int = 50, n_features: int = 160, plan: list[tuple[int, bool]] | None = None
+    shape: tuple[int, int, int],
+    *,
+    width: int = 50,
+    n_features: int = 160,
+    plan: list[tuple[int, bool]] | None = None,
+    bias: bool = True,
 ) -> nn.Sequential:
     """JULE's network for images of any size ``(b, c, h, w) -> (b, n_features)``.
 
@@ -159,6 +164,8 @@ def convnet(
     n_features : int
     plan : list of (padding, pool), optional
         Overrides `blocks`.
+    bias : bool
+        Of the convolutions. Batch norm takes it out again: its gradient is rounding error, which Adam scales up.
 
     Examples
     --------
@@ -169,7 +176,11 @@ def convnet(
     plan = blocks(shape) if plan is None else plan
     layers: list[nn.Module] = [Standardize((channels, 1, 1))]
     for padding, pool in plan:
-        layers += [nn.Conv2d(channels, width, 5, padding=padding), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        layers += [
+            nn.Conv2d(channels, width, 5, padding=padding, bias=bias),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        ]
         h, w, channels = h - 4 + 2 * padding, w - 4 + 2 * padding, width
         if pool:
             layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
@@ -187,10 +198,10 @@ def perceptron(n_inputs: int, *, width: int = 512, n_features: int = 160) -> nn.
     """
     return nn.Sequential(
         Standardize((n_inputs,)),
-        nn.Linear(n_inputs, width),
+        nn.Linear(n_inputs, width, bias=False),
         nn.BatchNorm1d(width),
         nn.ReLU(inplace=True),
-        nn.Linear(width, width),
+        nn.Linear(width, width, bias=False),
         nn.BatchNorm1d(width),
         nn.ReLU(inplace=True),
         nn.Linear(width, n_features),
@@ -288,7 +299,7 @@ def network(
         seen = shrunk(seen, largest_side)
     front = Shrink(seen[1:]) if seen != shape else nn.Identity()
     plan = pooled_blocks(seen) if pooled else blocks(seen)
-    return Network(front, convnet(seen, width=width, n_features=n_features, plan=plan), seen)
+    return Network(front, convnet(seen, width=width, n_features=n_features, plan=plan, bias=not pooled), seen)
 
 
 def chosen(shape: tuple[int, ...]) -> str:
