@@ -52,7 +52,8 @@ def paper_loss(features: Tensor, same: list[int], gamma: float, n_others: int) -
     terms = []
     for i in range(n):
         affinity = [torch.exp(-squared(features[i], features[j]) / width) for j in range(n)]
-        others = sorted((j for j in range(n) if same[j] != same[i]), key=lambda j: -float(affinity[j].detach()))[:n_others]
+        order = sorted(range(n), key=lambda j: -float(affinity[j].detach()))
+        others = [j for j in order if same[j] != same[i]][:n_others]
         near = torch.stack([affinity[j] for j in others]).mean()
         terms += [near - gamma * affinity[j] for j in range(n) if j != i and same[j] == same[i]]
     return torch.stack(terms).mean()

@@ -40,7 +40,7 @@ from kinfold.data.sample import by_cluster, shuffled
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.metrics import accuracy
+from kinfold.health import changed
 from kinfold.nn.backbones import Network, Standardize, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
@@ -258,7 +258,7 @@ class JULE(DeepClusterer[JuleState]):
         self._begin(net, images, generator, run)
         tree = self._tree(near, labels, pixel, self.n_clusters)
         state = JuleState(net, self._optimizer(net), generator, by_size(labels), tree=tree)
-        state.facts["pretrained"] = getattr(net.front, "name", None)
+        state.facts["pretrained"] = net.pretrained
         state.planned = None if self._set("n_periods") is None else self._set("n_periods") + self._set("n_final")
         state.target = self.n_clusters or estimate_clusters(tree)
         state.foreseen = tree.cut(min(state.target, tree.n_start))
@@ -277,7 +277,7 @@ class JULE(DeepClusterer[JuleState]):
         if state.variants and (not first_time or self._set("n_final") == 0):  # once more, from scratch
             near, features = self._look(state, images, run)
             self._cluster_again(state, near, features)
-            moves = 1 - accuracy(before, state.labels)
+            moves = changed(before, state.labels)
             state.settled = moves < SETTLED or state.final >= self._set("n_final")
             state.features = torch.from_numpy(features)
         return Record(loss, int(state.labels.max()) + 1, {"target": state.target, "recall": near.recall})
