@@ -45,7 +45,7 @@ def test_values_and_gradients_are_those_of_one_process(joined: Path) -> None:
             np.testing.assert_allclose(two[f"{name} gradient"], alone[f"{name} gradient"], rtol=1e-9, atol=1e-12)
         for name in two.files:
             if name.startswith("norm"):
-                np.testing.assert_allclose(two[name], alone[name], rtol=1e-4, atol=1e-5, err_msg=name)
+                np.testing.assert_allclose(two[name], alone[name], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 def test_the_embedding_has_the_same_bits(joined: Path) -> None:

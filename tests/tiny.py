@@ -120,5 +120,5 @@ class Tiny(DeepClusterer):
             convolution = [nn.Conv2d(shape[0], width, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             return nn.Sequential(*convolution, nn.Dropout(self.dropout), nn.Flatten(), nn.Linear(width * inner, 4))
         return nn.Sequential(
-            nn.Flatten(), nn.Linear(d, width, bias=False), nn.BatchNorm1d(width), nn.Tanh(), nn.Linear(width, 4)
+            nn.Flatten(), nn.Linear(d, width, bias=False), nn.BatchNorm1d(width), nn.LeakyReLU(), nn.Linear(width, 4)
         )

@@ -65,7 +65,7 @@ def measurements(run: Runtime) -> dict[str, torch.Tensor]:
         found[f"{name} value"] = value.detach()
         found[f"{name} gradient"] = run.sum(leaf.grad) / run.world
     for b in (7, 1):  # the shares of seven are unequal, one of the shares of one is empty
-        found |= norm(torch.randn(b, 2, 5, 5, generator=generator), run)
+        found |= norm(torch.randn(b, 2, 5, 5, generator=generator, dtype=torch.float64), run)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     with torch.no_grad():
         net[1].weight.copy_(torch.linspace(-1, 1, 192).view(3, 64))
@@ -76,7 +76,7 @@ def measurements(run: Runtime) -> dict[str, torch.Tensor]:
 
 def norm(x: torch.Tensor, run: Runtime) -> dict[str, torch.Tensor]:
     """Output, gradients and running statistics of a batch norm of the global batch x."""
-    layer = nn.BatchNorm2d(2)
+    layer = nn.BatchNorm2d(2, dtype=torch.float64)
     net = run.wrap(nn.Sequential(layer))
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([0.5, 2.0]))

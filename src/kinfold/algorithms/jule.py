@@ -253,18 +253,16 @@ class JULE(DeepClusterer[JuleState]):
         self._check_choices()
         generator = self._generator()
         pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
-        labels = self._chains(near, self.n_clusters or 1)
         net = self._network(self._raw_shape)
         self._begin(net, images, generator, run)
-        tree = self._tree(near, labels, pixel, self.n_clusters)
-        state = JuleState(net, self._optimizer(net), generator, by_size(labels), tree=tree)
+        tree, target = self._tree(near, pixel)
+        state = JuleState(net, self._optimizer(net), generator, by_size(tree.start), tree=tree, target=target)
         state.facts["pretrained"] = net.pretrained
         state.planned = None if self._set("n_periods") is None else self._set("n_periods") + self._set("n_final")
-        state.target = self.n_clusters or estimate_clusters(tree)
-        state.foreseen = tree.cut(min(state.target, tree.n_start))
+        state.foreseen = tree.cut(min(target, tree.n_start))
         strength = self._set("view_strength")
         state.strength = self._reach(images, near, generator, run) if strength == "auto" else float(strength)
-        if tree.n_start <= state.target:  # nothing to merge or to learn from
+        if tree.n_start <= target:  # nothing to merge or to learn from
             state.labels, state.settled = tree.cut(tree.n_start), True
             state.variants = {"sf": state.labels, "rc": state.labels}
         return state
@@ -299,9 +297,7 @@ class JULE(DeepClusterer[JuleState]):
 
     def _merge_slice(self, state: JuleState, near: Neighbours, features: Features) -> tuple[Neighbours, Features]:
         """Merge one period's share of the clusters (the paper's eta)."""
-        start = self._chains(near, state.target) if self._set("rebuild") else state.labels
-        tree = self._tree(near, start, features, self.n_clusters)
-        state.target = self.n_clusters or estimate_clusters(tree)
+        tree, state.target = self._tree(near, features, None if self._set("rebuild") else state.labels)
         state.period += 1
         n_next = self._next(state)
         state.tree, state.labels = tree, tree.cut(min(n_next, tree.n_start))
@@ -323,19 +319,22 @@ class JULE(DeepClusterer[JuleState]):
 
     def _cluster_again(self, state: JuleState, near: Neighbours, features: Features) -> None:
         """Forget the labels and cluster from scratch (the paper's RC)."""
-        tree = self._tree(near, self._chains(near, state.target), features, self.n_clusters or state.target)
+        tree, state.target = self._tree(near, features, last=True)
         state.final += 1
         state.tree, state.labels = tree, tree.cut(min(state.target, tree.n_start))
         state.foreseen = state.variants["rc"] = state.labels
 
-    @staticmethod
-    def _chains(near: Neighbours, n_clusters: int) -> Labels:
-        """Initial clusters; single images where chains would leave too little to merge."""
-        chains = initial_clusters(near.index[:, 0])
-        return chains if chains.max() + 1 >= 2 * n_clusters else np.arange(len(chains))
+    def _tree(
+        self, near: Neighbours, features: Features, start: Labels | None = None, *, last: bool = False
+    ) -> tuple[MergeTree, int]:
+        """All merges from `start`, or from chains of neighbours, to one cluster; and how many are wanted.
 
-    def _tree(self, near: Neighbours, start: Labels, features: Features, n_clusters: int | None) -> MergeTree:
-        """All merges from these clusters to one."""
+        While features are young an estimated number is kept on the safe side, at least the square root of n.
+        """
+        if start is None:
+            start = initial_clusters(near.index[:, 0])
+            if start.max() + 1 < 2 * (self.n_clusters or 1):  # chains would leave too little to merge
+                start = np.arange(len(start))
         options: dict[str, Any] = {
             "n_local": self.n_local,
             "weight_local": self.weight_local,
@@ -343,11 +342,17 @@ class JULE(DeepClusterer[JuleState]):
             "local_above": 100 if "half-neighbors" in self.as_released else 0,
             "exact": "fast-update" not in self.as_released,
         }
-        graph = graph_of(near)
-        smallest = self._set("smallest") * len(start) / max(n_clusters or 1, 1)
-        if smallest == 0 or n_clusters is None:
-            return agglomerate(graph, start, 1, features=features, **options)
-        return agglomerate_sized(graph, start, n_clusters, smallest=max(3, smallest), features=features, **options)
+        graph, wanted, smallest = graph_of(near), self.n_clusters, self._set("smallest")
+        if wanted is None or smallest == 0:
+            tree = agglomerate(graph, start, 1, features=features, **options)
+        if wanted is None:
+            wanted = estimate_clusters(tree)
+            if not last:
+                wanted = max(wanted, min(math.isqrt(len(start)), tree.n_start // 2))
+        if smallest > 0:
+            least = max(3.0, smallest * len(start) / wanted)
+            tree = agglomerate_sized(graph, start, wanted, smallest=least, features=features, **options)
+        return tree, wanted
 
     def _look(
         self, state: JuleState, images: Images, run: Runtime, *, joint: bool = False
