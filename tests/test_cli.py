@@ -223,6 +223,10 @@ def test_a_failure_is_one_sentence(
         (["cluster", "photos", "--algorithm", "tiny", "-k", "3", "--param", "n_clusters=2"], "given twice"),
         (["cluster", "photos", "--labels", "mine.csv"], "from-folders"),
         (["export", "runs/a", "--to", "pdf", "--dest", "x"], "pdf"),
+        (
+            ["export", "runs/a", "--to", "folders", "--dest", "x", "-k", "3", "--min-confidence", "0.5"],
+            "cannot go with -k",
+        ),
     ],
 )
 def test_a_usage_error_ends_with_two(

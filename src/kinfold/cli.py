@@ -253,8 +253,7 @@ def predict(
             sys.stdout.write(export.csv_text(columns))
         else:
             export.write_csv(columns, target)
-            progress.say(f"{len(images):,} images sorted into {len(set(columns['cluster']))} groups.")
-            progress.say(f"Written: {target}")
+            progress.say(f"Written: {target} ({len(images):,} images, groups used: {len(set(columns['cluster']))})")
         if to_folders is not None:
             plan = export.plan_folders(columns, files_of(source), to_folders)
             written = export.write_folders(plan, "copy", progress)
@@ -332,6 +331,8 @@ def export(
 
     if dry_run and to is not Target.folders:
         raise typer.BadParameter("--dry-run belongs to --to folders.")
+    if min_confidence and n_clusters:
+        raise typer.BadParameter("--min-confidence cannot go with -k: confidence belongs to the fitted groups.")
     progress = _progress()
     try:
         result = Clustering.load(run)

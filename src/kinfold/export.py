@@ -289,7 +289,7 @@ def write_folders(plan: Plan, how: str = "copy", progress: Progress | None = Non
     """
     if how not in ("copy", "hardlink", "symlink"):
         raise InputError(f"how is {how!r}; expected 'copy', 'hardlink' or 'symlink'.")
-    if progress is not None:
+    if progress is not None and plan.moves:
         progress.phase(f"writing {plan.destination}", len(plan.moves))
     for move in plan.moves:
         try:

@@ -196,11 +196,20 @@ def describe_images(images: Images, verbose: bool = False) -> list[str]:
 
 
 def describe_result(result: Clustering) -> list[str]:
-    """Say what came out, in a few lines."""
+    """Say what came out, in a few lines.
+
+    >>> describe_result(Clustering.of([0, 0, 1], embedding=np.eye(3), run={"seconds": 75}))
+    ['2 groups of 1 to 2 images, in 1 min 15 s.']
+    """
     sizes = np.unique(result.labels, return_counts=True)[1]
     seconds = result.run.get("seconds")
     time_taken = f", in {duration(seconds)}" if isinstance(seconds, (int, float)) else ""
     lines = [f"{len(sizes)} groups of {sizes.min():,} to {sizes.max():,} images{time_taken}."]
+    if result.run.get("pretrained"):
+        lines.append(
+            f"The features are those of {result.run['pretrained']}, a network pretrained on other images; "
+            "--backbone convnet trains one from scratch instead."
+        )
     copies = int((result.duplicate_of >= 0).sum())
     if copies:
         lines.append(f"{copies:,} images are exact copies of another; labels.csv says of which.")
