@@ -56,3 +56,11 @@ def test_centring_is_chosen_by_mutual_neighbours() -> None:
 def test_vectors_are_taken_as_they_are() -> None:
     x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32) * 7
     np.testing.assert_array_equal(first_graph(x, 3, "auto")[0], x)
+
+
+def test_neighbours_stay_in_order() -> None:
+    """From near to far, also after their mutuality was measured."""
+    near = neighbours(np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32), 6)
+    before = near.index.copy()
+    mutuality(near)
+    np.testing.assert_array_equal(near.index, before)

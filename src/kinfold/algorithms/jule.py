@@ -261,7 +261,7 @@ class JULE(DeepClusterer[JuleState]):
         state.planned = None if self._set("n_periods") is None else self._set("n_periods") + self._set("n_final")
         state.foreseen = tree.cut(min(target, tree.n_start))
         strength = self._set("view_strength")
-        state.strength = self._reach(images, near, generator, run) if strength == "auto" else float(strength)
+        state.strength = self._reach(images, generator, run) if strength == "auto" else float(strength)
         if tree.n_start <= target:  # nothing to merge or to learn from
             state.labels, state.settled = tree.cut(tree.n_start), True
             state.variants = {"sf": state.labels, "rc": state.labels}
@@ -447,11 +447,10 @@ class JULE(DeepClusterer[JuleState]):
             if isinstance(layer, Standardize):
                 layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
 
-    def _reach(self, images: Images, near: Neighbours, generator: torch.Generator, run: Runtime) -> float:
+    def _reach(self, images: Images, generator: torch.Generator, run: Runtime) -> float:
         """How strong views may be: see `kinfold.data.views.strength_within`."""
-        some = torch.randperm(len(images), generator=generator)[:500].numpy()
-        x, neighbour = pixels(images, some, run).cpu(), pixels(images, near.index[some, 0], run).cpu()
-        return strength_within(x, neighbour, generator, reach=VIEW_REACH)
+        some = torch.randperm(len(images), generator=generator)[:10_000].numpy()
+        return strength_within(pixels(images, some, run).cpu(), generator, reach=VIEW_REACH)
 
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         weights = [w for w in net.parameters() if w.requires_grad]

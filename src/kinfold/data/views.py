@@ -74,18 +74,23 @@ def moved(x: Tensor, generator: torch.Generator, *, strength: float) -> Tensor:
     return affine(x, generator, degrees=10 * strength, shift=0.1 * strength, scale=0.1 * strength)
 
 
-def strength_within(x: Tensor, neighbour: Tensor, generator: torch.Generator, *, reach: float) -> float:
+def strength_within(x: Tensor, generator: torch.Generator, *, reach: float, n_probes: int = 500) -> float:
     """How strong `moved` may be, 0 to 1, to move images `reach` times as far as their nearest neighbours are.
 
     Sequences of near-equal frames (turning objects, aligned faces) get gentle views, handwriting strong ones.
 
     Parameters
     ----------
-    x, neighbour : (m, ...) float
-        Images, and the nearest neighbour of each.
+    x : (n, ...) float
+        Images in random order, two at least.
     reach : float
-        Length of a view's move, in distances to the nearest neighbour; medians are compared.
+        Length of a view's move, in distances to the nearest neighbour; medians of Euclidean distances are compared.
+    n_probes : int
+        Images that are moved, the first of `x`.
     """
-    far = (moved(x, generator, strength=1.0) - x).flatten(1).norm(dim=1).median()
-    close = (neighbour - x).flatten(1).norm(dim=1).median()
+    probes = x[:n_probes]
+    far = (moved(probes, generator, strength=1.0) - probes).flatten(1).norm(dim=1).median()
+    distances = torch.cdist(probes.flatten(1), x.flatten(1))
+    distances[torch.arange(len(probes)), torch.arange(len(probes))] = torch.inf
+    close = distances.min(dim=1).values.median()
     return float((reach * close / far.clamp(min=1e-12)).clamp(max=1.0))

@@ -71,4 +71,5 @@ def graph_of(near: Neighbours, *, scale: float = 1.0, local: bool = False) -> cs
         width = np.asarray(max(scale * d2.mean(), np.finfo(np.float32).tiny))
     weights = np.exp(-d2 / width)
     indptr = np.arange(0, n * k + 1, k)
-    return csr_array((weights.ravel(), near.index.ravel(), indptr), shape=(n, n))
+    # A copy: scipy sorts the indices of a graph in place whenever it likes.
+    return csr_array((weights.ravel(), near.index.flatten(), indptr), shape=(n, n))
