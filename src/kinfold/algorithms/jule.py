@@ -65,7 +65,7 @@ RELEASED = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fas
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
         "n_periods": 4, "n_epochs": None, "n_final": 6, "batch_size": 256, "learning_rate": 5e-4, "margin": 0.2,
-        "gamma": 1.0, "width": 64, "view_strength": "auto", "negatives": "uniform", "center": "auto", "smallest": 0.1,
+        "gamma": 1.0, "width": 64, "view_strength": "auto", "negatives": "uniform", "center": "auto", "smallest": 0.2,
         "rebuild": True, "n_neighbors": None, "largest_side": 48, "least_epochs": 2.0,
     },
     "paper": {
