@@ -39,6 +39,13 @@ class Nearest(nn.Module):
         return torch.softmax(-distances, 1)
 
 
+class Double(nn.Module):
+    """Float64 from here on, ``(b, ...) -> (b, ...)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.double()
+
+
 class Tiny(DeepClusterer):
     """k-means on the output of a small network, which is trained between the rounds.
 
@@ -56,6 +63,7 @@ class Tiny(DeepClusterer):
         n_rounds: int = 3,
         batch_size: int = 32,
         dropout: float = 0.0,
+        double: bool = False,
         pause: float = 0.0,
         random_state: Any = None,
     ) -> None:
@@ -64,6 +72,7 @@ class Tiny(DeepClusterer):
         self.n_rounds = n_rounds
         self.batch_size = batch_size
         self.dropout = dropout
+        self.double = double
         self.pause = pause
         self.random_state = random_state
 
@@ -74,7 +83,9 @@ class Tiny(DeepClusterer):
     def _start(self, images: Images, run: Runtime) -> TinyState:
         generator = self._generator()
         net = self._network(images.shape)
-        optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+        if self.double:  # whoever compares sums in another order wants more digits
+            net = nn.Sequential(Double(), net.double())
+        optimizer = torch.optim.SGD(net.parameters(), lr=1e-2, momentum=0.9)
         labels = np.zeros(len(images), dtype=np.int64)
         return TinyState(net, optimizer, generator, labels, planned=self.n_rounds)
 
@@ -112,7 +123,7 @@ class Tiny(DeepClusterer):
         return Nearest(torch.stack([known[labels == k].mean(0) for k in range(int(labels.max()) + 1)]))
 
     def _network(self, shape: tuple[int, ...]) -> nn.Module:
-        # A bias before a batch norm has no gradient but rounding errors, which Adam would scale up to a full step.
+        # A bias before a batch norm has no gradient but rounding errors.
         d = int(np.prod(shape))
         width = 16 if self.preset == "wide" else 8
         if len(shape) == 3:

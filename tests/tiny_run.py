@@ -103,7 +103,7 @@ def together(out: str) -> None:
     if run.is_main:
         np.savez(folder / "measured.npz", **{name: value.numpy() for name, value in found.items()})
     images = digits(101)
-    model = Tiny(3, n_rounds=3, batch_size=25, random_state=0)
+    model = Tiny(3, n_rounds=3, batch_size=25, double=True, random_state=0)
     model.fit(images, runtime=Runtime(device="cpu", folder=folder / "run"))
     (folder / f"finished-{run.rank}").touch()
 

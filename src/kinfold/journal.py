@@ -134,8 +134,8 @@ def is_finished(run: Runtime, identity: Mapping[str, Any]) -> bool:
 
 def open_cache(run: Runtime, identity: Mapping[str, Any]) -> None:
     """Empty the run's cache unless it is of this very run, so that nothing computed for other images is ever used."""
-    about = run.cache("about.json")
-    if about is not None and run.is_main and not (about.exists() and read_json(about.parent, about.name) == identity):
+    about = run.cache("about.json") if run.is_main else None
+    if about is not None and not (about.exists() and read_json(about.parent, about.name) == identity):
         shutil.rmtree(about.parent)
         about.parent.mkdir()
         write_text(about, json.dumps(identity))
