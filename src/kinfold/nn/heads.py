@@ -24,8 +24,8 @@ class NeighborVote(nn.Module):
     n_neighbors : int
         Voters.
     bandwidth : float
-        Squared distance at which a vote has lost a factor e; the mean squared distance of fitted images to their
-        voters when None.
+        Squared distance at which a vote has lost a factor e; four times the mean squared distance of fitted images to
+        their centre when None, so that an image between two clusters hears both.
     """
 
     features: Tensor
@@ -48,9 +48,7 @@ class NeighborVote(nn.Module):
         count = self.votes.sum(0).clamp(min=1)[:, None]
         self.register_buffer("centres", self.votes.T @ features.float() / count)
         if bandwidth is None:
-            probe = features[:: max(1, len(features) // 1000)].float()
-            near = self._squared(probe, self.features).topk(min(self.n_neighbors + 1, len(features)), largest=False)
-            bandwidth = float(near.values[:, 1:].mean()) if len(features) > 1 else 1.0
+            bandwidth = 4 * float((self.features - self.centres[labels.long()]).square().sum(1).mean())
         self.bandwidth = max(bandwidth, 1e-12)
 
     @classmethod
