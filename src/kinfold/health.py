@@ -63,9 +63,9 @@ class Watch:
 
     Examples
     --------
-    >>> watch = Watch([], np.array([0, 1, 1]))
-    >>> watch.row(1, 0.5, 2, np.array([0, 1, 0]), seconds=0.1)["changed"]
-    0.3333333333333333
+    >>> watch = Watch([], np.array([0, 0, 1, 1]))
+    >>> watch.row(1, 0.5, 2, np.array([0, 1, 1, 1]), seconds=0.1)["changed"]
+    0.25
     """
 
     def __init__(self, history: list[Row], labels: Labels) -> None:
