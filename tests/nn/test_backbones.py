@@ -55,8 +55,8 @@ def test_inputs_are_standardised_and_constant_ones_left_alone() -> None:
 def test_released_first_weights() -> None:
     net = perceptron(50, width=400)
     torch7_init(net, torch.Generator().manual_seed(0))
-    weights = torch.cat([m.weight.flatten() for m in net if isinstance(m, torch.nn.Linear)])
-    gains = torch.cat([m.weight for m in net if isinstance(m, torch.nn.BatchNorm1d)])
+    weights = torch.cat([m.weight.detach().flatten() for m in net if isinstance(m, torch.nn.Linear)])
+    gains = torch.cat([m.weight.detach() for m in net if isinstance(m, torch.nn.BatchNorm1d)])
     assert 0.0099 < float(weights.std()) < 0.0101
     assert 0.0 <= float(gains.min()) < 0.1 < 0.9 < float(gains.max()) <= 1.0
 
