@@ -101,10 +101,10 @@ def through(front: nn.Module, images: Images, run: Runtime, *, cache: str) -> Im
         File name in the run folder, so that a run that goes on does not compute it again.
     """
     path = run.cache(cache)
-    if path is not None and path.is_file():
+    # The first process decides for all: another may come so late that the file is there already.
+    if path is not None and run.agree(int(path.is_file())):
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if len(found) == len(images):
-            return Images(found, names=images.names, labels=images.labels, source=images.source)
+        return Images(found, names=images.names, labels=images.labels, source=images.source)
     front = run.to(front).eval()
     starts = range(0, len(images), 256)
     run.progress.phase("looking through the fixed first layers", len(images))

@@ -244,6 +244,10 @@ class JULE(DeepClusterer[JuleState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
         net = self._network(images.shape)
+        if net.pretrained:
+            run.progress.say(
+                f"looking with {net.pretrained}, pretrained on other images; backbone='convnet' does without."
+            )
         return images if isinstance(net.front, nn.Identity) else through(net.front, images, run, cache="seen.npy")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
