@@ -90,7 +90,7 @@ def neighbours(
 
     Notes
     -----
-    faiss is given torch's number of threads, for as long as the search takes..
+    faiss is given torch's number of threads, for as long as the search takes.
 
     Examples
     --------
