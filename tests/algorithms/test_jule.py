@@ -233,10 +233,10 @@ def test_wrong_choices_are_refused(wrong: dict[str, Any], says: str) -> None:
         JULE(**{"n_clusters": 3, **wrong}).fit(x)
 
 
-@pytest.mark.skipif("KINFOLD_DATA" not in os.environ, reason="needs the CMU-PIE set under KINFOLD_DATA")
-def test_faces_reach_their_band() -> None:
-    """Ten people of CMU-PIE in a short run; recorded 0.89."""
-    z = np.load(Path(os.environ["KINFOLD_DATA"]) / "cmu_pie.npz")
-    chosen = np.random.default_rng(0).permutation(np.flatnonzero(z["labels"] < 10))
-    model = JULE(n_clusters=10, n_epochs=6, n_periods=3, n_final=3, random_state=0).fit(z["images"][chosen])
-    assert nmi(z["labels"][chosen], model.labels_) > 0.8
+@pytest.mark.skipif("KINFOLD_DATA" not in os.environ, reason="needs the USPS set under KINFOLD_DATA")
+def test_real_digits_reach_their_band() -> None:
+    """Two thousand digits of USPS by the fast preset; k-means on their pixels gives less than 0.5."""
+    z = np.load(Path(os.environ["KINFOLD_DATA"]) / "usps_11000.npz")
+    chosen = np.random.default_rng(0).permutation(len(z["labels"]))[:2000]
+    model = JULE(n_clusters=10, preset="fast", random_state=0).fit(z["images"][chosen])
+    assert nmi(z["labels"][chosen], model.labels_) > 0.6

@@ -27,7 +27,8 @@ def test_operations_are_counted_by_hand() -> None:
 
 
 def test_parts_measure_a_rate() -> None:
-    assert training.jule(600, 0)["images_per_cpu_second"] > 0
+    # Large enough for two epochs to stand out from what else a fit takes.
+    assert training.jule(2500, 0)["images_per_cpu_second"] > 0
     assert training.matmul(0, 0)["flops_per_cpu_second"] > 1e8
 
 
