@@ -7,6 +7,10 @@ Two sparse structures are kept up to date, both as linked lists in flat arrays:
 - an *edge* joins two clusters with a positive affinity. It has two nodes, 2e and 2e + 1: node 2e stands in the list
   of cluster ``end[2e]``, leads to ``end[2e + 1]``, and carries ``flow[2e] = U(end[2e] -> end[2e + 1])``.
 
+A merge changes one or two affinities of every neighbour of the union. So that a new score does not take a walk along
+the neighbour's whole list, every cluster keeps a ranking of its highest affinities, a few more than the score needs;
+it is made anew from the list only when it has run short.
+
 numba compiles a function when it is first called and keeps the result beside this file (or in the user's cache folder
 where that is read-only). The first call ever takes about 20 s, the first of a process 0.5 s.
 """
@@ -92,7 +96,6 @@ class Clusters(NamedTuple):
     first_touch, first_edge : (k,) heads of the lists
     place : (k,) place in the order that ties and `half` go by: a union has the lower one of its parts
     at : (k,) cluster in a place
-    nearest : (k,) cluster of the highest affinity
     board : (2w,) scores by place, as the leaves of a tournament tree (node i is the larger of 2i and 2i + 1)
     mark : (k,) scratch, -1 outside of `join`
     """
@@ -105,9 +108,26 @@ class Clusters(NamedTuple):
     first_edge: Ints
     place: Ints
     at: Ints
-    nearest: Ints
     board: Floats
     mark: Ints
+
+
+class Rankings(NamedTuple):
+    """The highest affinities of every cluster, high to low, equal ones by place.
+
+    Attributes
+    ----------
+    value : (k, m) affinities
+    other : (k, m) the clusters they are to
+    n_listed : (k,) how many are listed
+    bound, bound_place : (k,) all that come before this affinity and place are listed
+    """
+
+    value: Floats
+    other: Positions
+    n_listed: Positions
+    bound: Floats
+    bound_place: Positions
 
 
 def set_up(
@@ -115,8 +135,9 @@ def set_up(
     size: Ints,
     touches: tuple[Ints, Positions, Positions, npt.NDArray[np.complex128]],
     edges: tuple[Positions, Floats],
-) -> tuple[Touches, Edges, Clusters]:
-    """Lists and tables of the initial clusters."""
+    n_local: int,
+) -> tuple[Touches, Edges, Clusters, Rankings]:
+    """Lists and tables of the initial clusters; rankings are empty yet."""
     row, cluster, sample, weight = touches
     end, flow = edges
     k = len(size)
@@ -132,12 +153,20 @@ def set_up(
         first_edge,
         np.arange(k),
         np.arange(k),
-        np.full(k, NONE, dtype=np.int64),
         np.full(2 * width, NO_SCORE),
         np.full(k, NONE, dtype=np.int64),
     )
+    m = 2 * n_local + 8
+    rankings = Rankings(
+        np.empty((k, m), dtype=np.float64),
+        np.empty((k, m), dtype=np.int32),
+        np.zeros(k, dtype=np.int32),
+        np.empty(k, dtype=np.float64),
+        np.empty(k, dtype=np.int32),
+    )
     used = np.array([len(end)], dtype=np.int64)
-    return Touches(row, cluster, sample, weight, next_touch), Edges(end, flow, next_edge, used), clusters
+    listed = Touches(row, cluster, sample, weight, next_touch)
+    return listed, Edges(end, flow, next_edge, used), clusters, rankings
 
 
 @compiled
@@ -152,7 +181,7 @@ def _lists(owner: Positions, k: int) -> tuple[Ints, Ints]:  # pragma: no cover -
 
 @compiled
 def merge(
-    touches: Touches, edges: Edges, clusters: Clusters, rule: Rule, n_stop: int
+    touches: Touches, edges: Edges, clusters: Clusters, rankings: Rankings, rule: Rule, n_stop: int
 ) -> tuple[Ints, Floats]:  # pragma: no cover - compiled
     """Merge until `n_stop` clusters are left or no affinity is positive ``-> merges (m, 2), affinity (m,)``."""
     k = len(clusters.size)
@@ -160,38 +189,39 @@ def merge(
     merges = np.empty((max(k - n_stop, 0), 2), dtype=np.int64)
     affinity = np.empty(len(merges), dtype=np.float64)
     n_alive = k
-    _score_all(edges, clusters, rule, n_alive)
+    for c in range(k):
+        _rank(edges, clusters, rankings, rule.half, c)
+    _score_all(clusters, rankings, rule, n_alive)
     for t in range(len(merges)):
         place = _champion(clusters.board)
         if clusters.board[len(clusters.board) // 2 + place] == NO_SCORE:
             return merges[:t].copy(), affinity[:t].copy()
         a = clusters.at[place]
-        b = clusters.nearest[a]
+        b = np.int64(rankings.other[a, 0])
+        affinity[t] = rankings.value[a, 0]
         if clusters.n_touches[a] < clusters.n_touches[b]:  # the smaller one's entries move
             a, b = b, a
         merges[t, 0], merges[t, 1] = min(name[a], name[b]), max(name[a], name[b])
         name[a] = k + t
-        affinity[t] = _join_edges(edges, clusters, a, b)
+        _join_edges(edges, clusters, a, b)
         edges = _join_touches(touches, edges, clusters, a, b, rule.exact)
         n_alive -= 1
         _take_over(clusters, a, b)
-        _score_around(edges, clusters, rule, n_alive, a)
+        _rank_around(edges, clusters, rankings, rule, n_alive, a, b)
         if n_alive == rule.local_above:  # the local term goes out: every score changes
-            _score_all(edges, clusters, rule, n_alive)
+            _score_all(clusters, rankings, rule, n_alive)
     return merges, affinity
 
 
 @compiled
-def _join_edges(edges: Edges, clusters: Clusters, a: int, b: int) -> float:  # pragma: no cover - compiled
-    """Give b's edges to a, adding up those to a common neighbour; marks a's neighbours; returns A(a, b)."""
+def _join_edges(edges: Edges, clusters: Clusters, a: int, b: int) -> None:  # pragma: no cover - compiled
+    """Give b's edges to a, adding up those to a common neighbour; marks a's neighbours."""
     end, flow, mark = edges.end, edges.flow, clusters.mark
-    affinity = 0.0
     node = clusters.first_edge[a]
     while node != NONE:
         if end[node] != DEAD:
             r = end[node ^ 1]
             if r == b:
-                affinity = _affinity(edges, clusters, node)
                 end[node] = DEAD
                 end[node ^ 1] = DEAD
             else:
@@ -214,7 +244,6 @@ def _join_edges(edges: Edges, clusters: Clusters, a: int, b: int) -> float:  # p
                 mark[r] = node
         node = after
     clusters.first_edge[b] = NONE
-    return affinity
 
 
 @compiled
@@ -228,14 +257,16 @@ def _join_touches(
         after = touches.following[e]
         m = touches.sample[e]
         r = _owner(clusters, m)
+        if r in (a, b):  # inside the union now
+            cluster[e] = DEAD
+            e = after
+            continue
         other = NONE
         for q in range(touches.row[m], touches.row[m + 1]):
             if cluster[q] == a:
                 other = q
                 break
-        if r in (a, b):  # inside the union now
-            cluster[e] = DEAD
-        elif other == NONE:
+        if other == NONE:
             cluster[e] = a
             touches.following[e] = clusters.first_touch[a]
             clusters.first_touch[a] = e
@@ -287,34 +318,30 @@ def _take_over(clusters: Clusters, a: int, b: int) -> None:  # pragma: no cover 
 
 
 @compiled
-def _score_around(edges: Edges, clusters: Clusters, rule: Rule, n_alive: int, a: int) -> None:  # pragma: no cover
-    """New scores for a and its neighbours; clears their marks."""
-    _enter(clusters.board, clusters.place[a], _score(edges, clusters, rule, n_alive, a))
+def _rank_around(
+    edges: Edges, clusters: Clusters, rankings: Rankings, rule: Rule, n_alive: int, a: int, b: int
+) -> None:  # pragma: no cover - compiled
+    """New rankings and scores for a, which took b over, and its neighbours; clears their marks."""
+    _rank(edges, clusters, rankings, rule.half, a)
+    _enter(clusters.board, clusters.place[a], _score(rankings, rule, n_alive, a))
     node = clusters.first_edge[a]
     while node != NONE:
-        r = edges.end[node ^ 1]
+        r = np.int64(edges.end[node ^ 1])
         clusters.mark[r] = NONE
-        _enter(clusters.board, clusters.place[r], _score(edges, clusters, rule, n_alive, r))
+        _strike(rankings, r, a, b)
+        if not rule.half or clusters.place[a] < clusters.place[r]:
+            _offer(clusters, rankings, r, a, _affinity(edges, clusters, node))
+        if rankings.n_listed[r] < rule.n_local and rankings.bound[r] >= 0.0:
+            _rank(edges, clusters, rankings, rule.half, r)
+        _enter(clusters.board, clusters.place[r], _score(rankings, rule, n_alive, r))
         node = edges.following[node]
 
 
 @compiled
-def _score_all(edges: Edges, clusters: Clusters, rule: Rule, n_alive: int) -> None:  # pragma: no cover - compiled
-    board = clusters.board
-    width = len(board) // 2
-    for c in range(len(clusters.parent)):
-        if clusters.parent[c] == c:
-            board[width + clusters.place[c]] = _score(edges, clusters, rule, n_alive, c)
-    for node in range(width - 1, 0, -1):
-        board[node] = max(board[2 * node], board[2 * node + 1])
-
-
-@compiled
-def _score(edges: Edges, clusters: Clusters, rule: Rule, n_alive: int, c: int) -> float:  # pragma: no cover - compiled
-    """Score of c; notes its nearest cluster, unlinks the dead nodes of its list."""
-    top = np.zeros(rule.n_local, dtype=np.float64)
-    place = clusters.place
-    nearest = NONE
+def _rank(edges: Edges, clusters: Clusters, rankings: Rankings, half: bool, c: int) -> None:  # pragma: no cover
+    """Make c's ranking from its list; unlinks the dead nodes of the list."""
+    rankings.n_listed[c] = 0
+    rankings.bound[c] = NO_SCORE
     previous = NONE
     node = clusters.first_edge[c]
     while node != NONE:
@@ -326,25 +353,80 @@ def _score(edges: Edges, clusters: Clusters, rule: Rule, n_alive: int, c: int) -
                 edges.following[previous] = after
         else:
             previous = node
-            r = edges.end[node ^ 1]
-            if not rule.half or place[r] < place[c]:
-                value = _affinity(edges, clusters, node)
-                if value > top[0] or (value == top[0] and nearest != NONE and place[r] < place[nearest]):
-                    nearest = r
-                if value > top[-1]:
-                    i = rule.n_local - 1
-                    while i > 0 and top[i - 1] < value:
-                        top[i] = top[i - 1]
-                        i -= 1
-                    top[i] = value
+            r = np.int64(edges.end[node ^ 1])
+            if not half or clusters.place[r] < clusters.place[c]:
+                _offer(clusters, rankings, c, r, _affinity(edges, clusters, node))
         node = after
-    clusters.nearest[c] = nearest
-    if nearest == NONE:
+
+
+@compiled
+def _strike(rankings: Rankings, c: int, a: int, b: int) -> None:  # pragma: no cover - compiled
+    """Take a and b off c's ranking."""
+    kept = 0
+    for i in range(rankings.n_listed[c]):
+        if rankings.other[c, i] != a and rankings.other[c, i] != b:
+            rankings.other[c, kept] = rankings.other[c, i]
+            rankings.value[c, kept] = rankings.value[c, i]
+            kept += 1
+    rankings.n_listed[c] = kept
+
+
+@compiled
+def _offer(clusters: Clusters, rankings: Rankings, c: int, r: int, value: float) -> None:  # pragma: no cover - compiled
+    """Put r where it belongs in c's ranking, if it does; what comes last drops out of a full one."""
+    place = clusters.place
+    i = np.int64(rankings.n_listed[c])
+    if value <= 0.0 or not _before(value, place[r], rankings.bound[c], rankings.bound_place[c]):
+        return
+    full = i == rankings.value.shape[1]
+    if full:
+        i -= 1
+        last = rankings.other[c, i]
+        if not _before(value, place[r], rankings.value[c, i], place[last]):
+            rankings.bound[c], rankings.bound_place[c] = rankings.value[c, i], place[last]
+            return
+    else:
+        rankings.n_listed[c] += 1
+    while i > 0 and _before(value, place[r], rankings.value[c, i - 1], place[rankings.other[c, i - 1]]):
+        rankings.value[c, i] = rankings.value[c, i - 1]
+        rankings.other[c, i] = rankings.other[c, i - 1]
+        i -= 1
+    rankings.value[c, i] = value
+    rankings.other[c, i] = r
+    if full:
+        last = rankings.other[c, -1]
+        rankings.bound[c], rankings.bound_place[c] = rankings.value[c, -1], place[last]
+
+
+@compiled
+def _before(value: float, place: int, other: float, other_place: int) -> bool:  # pragma: no cover - compiled
+    return value > other or (value == other and place < other_place)
+
+
+@compiled
+def _score_all(clusters: Clusters, rankings: Rankings, rule: Rule, n_alive: int) -> None:  # pragma: no cover - compiled
+    board = clusters.board
+    width = len(board) // 2
+    for c in range(len(clusters.parent)):
+        if clusters.parent[c] == c:
+            board[width + clusters.place[c]] = _score(rankings, rule, n_alive, c)
+    for node in range(width - 1, 0, -1):
+        board[node] = max(board[2 * node], board[2 * node + 1])
+
+
+@compiled
+def _score(rankings: Rankings, rule: Rule, n_alive: int, c: int) -> float:  # pragma: no cover - compiled
+    """Score of c from its ranking; affinities that are missing are 0."""
+    n = min(np.int64(rankings.n_listed[c]), rule.n_local)
+    if n == 0:
         return NO_SCORE
-    score: float = top[0]
-    if rule.n_local > 1 and n_alive > rule.local_above:
-        score += rule.weight_local * (rule.n_local * top[0] - top.sum()) / (rule.n_local - 1)
-    return score
+    first: float = rankings.value[c, 0]
+    if rule.n_local == 1 or n_alive <= rule.local_above:
+        return first
+    gap = 0.0
+    for i in range(1, rule.n_local):
+        gap += first - (rankings.value[c, i] if i < n else 0.0)
+    return first + rule.weight_local * gap / (rule.n_local - 1)
 
 
 @compiled

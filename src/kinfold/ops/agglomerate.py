@@ -123,7 +123,9 @@ def agglomerate(
     rule = _kernels.Rule(int(n_local), float(weight_local), int(local_above), bool(exact), bool(half))
     touches = _touches(csr_array(graph), labels, n_start)
     edges = _edges(touches, labels, n_start)
-    state = _kernels.set_up(labels.astype(np.int32), np.bincount(labels, minlength=n_start), touches, edges)
+    state = _kernels.set_up(
+        labels.astype(np.int32), np.bincount(labels, minlength=n_start), touches, edges, rule.n_local
+    )
     tree = MergeTree(labels, *_kernels.merge(*state, rule, int(n_clusters)))
     return join_unconnected(tree, n_clusters, features) if tree.n_end > n_clusters else tree
 
