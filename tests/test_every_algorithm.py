@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.tiny import Tiny
+from tests.torchrun import run_twice
 
 import kinfold.algorithms
 from kinfold.checks import ContractError, check_clusterer, clusterer_checks, pictures
@@ -19,7 +18,6 @@ from kinfold.estimator import DeepClusterer
 from kinfold.results import Clustering
 from kinfold.runtime import Runtime
 
-ROOT = Path(__file__).parents[1]
 PUBLIC = [getattr(kinfold.algorithms, name) for name in kinfold.algorithms.__all__]
 ALGORITHMS: list[type[DeepClusterer]] = [Tiny, *(each for each in PUBLIC if isinstance(each, type))]
 
@@ -46,16 +44,7 @@ def test_the_contract_is_kept(algorithm: type[DeepClusterer], check: Any) -> Non
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of all algorithms by two processes."""
     folder = tmp_path_factory.mktemp("joined")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, "-m", "tests.test_every_algorithm", str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr
+    run_twice("tests.test_every_algorithm", folder, timeout=280)
     return folder
 
 

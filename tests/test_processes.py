@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +9,17 @@ import pytest
 import torch
 from tests.tiny import Tiny
 from tests.tiny_run import digits, measurements
+from tests.torchrun import run_twice
 
 from kinfold.results import Clustering
 from kinfold.runtime import Runtime
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes, started by torchrun, wrote."""
     folder = tmp_path_factory.mktemp("joined")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, "-m", "tests.tiny_run", str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stderr
+    run_twice("tests.tiny_run", folder, timeout=240)
     return folder
 
 

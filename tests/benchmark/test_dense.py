@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.references import jule_dense as dense
 
+from kinfold.benchmark import dense
 from kinfold.ops.affinity import affinity
 from kinfold.ops.agglomerate import agglomerate, initial_clusters
 from kinfold.ops.knn import neighbours

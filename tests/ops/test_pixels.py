@@ -17,7 +17,7 @@ def test_small_images_are_only_scaled() -> None:
     )
     centred = rows - rows.mean(0)
     np.testing.assert_allclose(
-        pixel_features(x, centred=True), centred / np.linalg.norm(centred, axis=1, keepdims=True), rtol=1e-4
+        pixel_features(x, centred=True), centred / np.linalg.norm(centred, axis=1, keepdims=True), rtol=1e-5, atol=1e-6
     )
 
 
@@ -33,6 +33,14 @@ def test_large_images_keep_their_neighbours() -> None:
     found = neighbours(reduced, 10).index
     recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(exact, found, strict=True)])
     assert recall > 0.95
+
+
+def test_large_images_are_averaged_down() -> None:
+    x = np.zeros((3, 1, 64, 64), dtype=np.uint8)
+    x[:, :, :2, :2] = np.arange(1, 4, dtype=np.uint8)[:, None, None, None]
+    features = pixel_features(x, centred=False)
+    assert features.shape == (3, 32 * 32)
+    np.testing.assert_allclose(features[:, 0], 1, rtol=1e-6)
 
 
 def test_black_images_are_not_a_division_by_zero() -> None:

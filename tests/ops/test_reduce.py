@@ -7,7 +7,7 @@ import pytest
 
 from kinfold.errors import InputError
 from kinfold.ops import reduce as module
-from kinfold.ops.reduce import pixel_features, reduce
+from kinfold.ops.reduce import reduce
 
 
 def flat(n: int, d: int, rank: int) -> np.ndarray:
@@ -83,37 +83,10 @@ def test_constant_samples_stay_constant() -> None:
     np.testing.assert_allclose(reduce(np.ones((9, 20)), 3), 0, atol=1e-6)
 
 
-# --- images -----------------------------------------------------------------------------------------------------------
-
-
-def test_small_images_are_rows_of_unit_length() -> None:
-    x = np.random.default_rng(0).integers(0, 256, size=(5, 1, 4, 4)).astype(np.uint8)
-    rows = x.reshape(5, 16).astype(np.float32)
-    np.testing.assert_allclose(
-        pixel_features(x, centred=False), rows / np.linalg.norm(rows, axis=1, keepdims=True), rtol=1e-6
-    )
-    rows -= rows.mean(axis=0)
-    np.testing.assert_allclose(
-        pixel_features(x, centred=True), rows / np.linalg.norm(rows, axis=1, keepdims=True), rtol=1e-5, atol=1e-6
-    )
-
-
-def test_large_images_are_averaged_down() -> None:
-    x = np.zeros((3, 1, 64, 64), dtype=np.uint8)
-    x[:, :, :2, :2] = np.arange(1, 4, dtype=np.uint8)[:, None, None, None]
-    features = pixel_features(x, centred=False)
-    assert features.shape == (3, 32 * 32)
-    np.testing.assert_allclose(features[:, 0], 1, rtol=1e-6)
-
-
-def test_a_black_image_stays_finite() -> None:
-    assert np.isfinite(pixel_features(np.zeros((3, 1, 8, 8), dtype=np.uint8), centred=True)).all()
-
-
 def test_wide_rows_keep_their_distances_on_fewer_directions() -> None:
     rng = np.random.default_rng(0)
-    x = (rng.normal(size=(400, 10)) @ rng.normal(size=(10, 3 * 32 * 32))).reshape(400, 3, 32, 32).astype(np.float32)
-    rows = x.reshape(400, -1) / np.linalg.norm(x.reshape(400, -1), axis=1, keepdims=True)
-    features = pixel_features(x, centred=False)
+    x = (rng.normal(size=(400, 10)) @ rng.normal(size=(10, 3 * 32 * 32))).astype(np.float32)
+    rows = x / np.linalg.norm(x, axis=1, keepdims=True)
+    features = reduce(rows, 256)
     assert features.shape == (400, 256)
     np.testing.assert_allclose(distances(features), distances(rows), atol=1e-3)

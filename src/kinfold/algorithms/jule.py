@@ -17,8 +17,8 @@ that it intends; `as_released` brings back each of its defects. ``preset="defaul
 - pixels centred for the first graph where that makes neighbours more mutual;
 - Adam with a falling rate.
 
-The order in a round is the released code's: learn from the clusters of the moment, then merge. What each difference
-brings is measured in ``docs/algorithms/jule.md``.
+The order in a round is the released code's: learn from the clusters of the moment, then merge. The differences stand
+one by one in ``docs/algorithms/jule.md``.
 """
 
 from __future__ import annotations
@@ -87,8 +87,6 @@ class JuleState(State):
         The paper's n*; estimated anew each period when the user gave none.
     strength : float
         Of the views, 0 to 1.
-    foreseen : (n,) int64
-        Clusters that the merge tree leads to; negatives differ here.
     step : int
         Optimiser steps so far, for the learning rate.
     period, final : int
@@ -103,7 +101,6 @@ class JuleState(State):
 
     target: int = 0
     strength: float = 0.0
-    foreseen: Labels = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     step: int = 0
     period: int = 0
     final: int = 0
@@ -263,7 +260,6 @@ class JULE(DeepClusterer[JuleState]):
         state = JuleState(net, self._optimizer(net), generator, by_size(tree.start), tree=tree, target=target)
         state.facts["pretrained"] = net.pretrained
         state.planned = None if self._set("n_periods") is None else self._set("n_periods") + self._set("n_final")
-        state.foreseen = tree.cut(min(target, tree.n_start))
         strength = self._set("view_strength")
         state.strength = self._reach(images, generator, run) if strength == "auto" else float(strength)
         if tree.n_start <= target:  # nothing to merge or to learn from
@@ -274,10 +270,13 @@ class JULE(DeepClusterer[JuleState]):
     def _round(self, state: JuleState, images: Images, run: Runtime) -> Record:
         before, first_time = state.labels, not state.variants
         loss = self._learn(state, images, run)  # backward pass
+        released = first_time and "batch-norm" in self.as_released
+        near, features = self._look(state, images, run, released=released)
         if first_time:  # forward pass: the next slice of merges
-            near, _ = self._merge_slice(state, *self._look(state, images, run, joint=True))
+            self._merge_slice(state, near, features)
         if state.variants and (not first_time or self._set("n_final") == 0):  # once more, from scratch
-            near, features = self._look(state, images, run)
+            if released:
+                near, features = self._look(state, images, run)
             self._cluster_again(state, near, features)
             moves = changed(before, state.labels)
             state.settled = moves < SETTLED or state.final >= self._set("n_final")
@@ -299,16 +298,14 @@ class JULE(DeepClusterer[JuleState]):
 
     # -- forward pass: merge -------------------------------------------------------------------------------------------
 
-    def _merge_slice(self, state: JuleState, near: Neighbours, features: Features) -> tuple[Neighbours, Features]:
+    def _merge_slice(self, state: JuleState, near: Neighbours, features: Features) -> None:
         """Merge one period's share of the clusters (the paper's eta)."""
         tree, state.target = self._tree(near, features, None if self._set("rebuild") else state.labels)
         state.period += 1
         n_next = self._next(state)
         state.tree, state.labels = tree, tree.cut(min(n_next, tree.n_start))
-        state.foreseen = tree.cut(min(state.target, tree.n_start))
         if n_next <= state.target:
             state.variants["sf"] = state.labels
-        return near, features
 
     def _next(self, state: JuleState) -> int:
         """Number of clusters after this period."""
@@ -326,7 +323,7 @@ class JULE(DeepClusterer[JuleState]):
         tree, state.target = self._tree(near, features, last=True)
         state.final += 1
         state.tree, state.labels = tree, tree.cut(min(state.target, tree.n_start))
-        state.foreseen = state.variants["rc"] = state.labels
+        state.variants["rc"] = state.labels
 
     def _tree(
         self, near: Neighbours, features: Features, start: Labels | None = None, *, last: bool = False
@@ -359,21 +356,22 @@ class JULE(DeepClusterer[JuleState]):
         return tree, wanted
 
     def _look(
-        self, state: JuleState, images: Images, run: Runtime, *, joint: bool = False
+        self, state: JuleState, images: Images, run: Runtime, *, released: bool = False
     ) -> tuple[Neighbours, Features]:
         """Features of all images and their neighbours."""
-        if joint and "batch-norm" in self.as_released:
-            features = released_features(state.net, images, run)
-        else:
-            features = embed(state.net, images, run).numpy()
+        features = released_features(state.net, images, run) if released else embed(state.net, images, run).numpy()
         return neighbours(features, self._n_neighbors(len(features))), features
 
     # -- backward pass: learn ------------------------------------------------------------------------------------------
 
     def _learn(self, state: JuleState, images: Images, run: Runtime) -> float:
         """Train on triplets of the clusters of the moment."""
+        apart = state.labels
+        if self._set("negatives") == "foreseen":  # where the merges of the moment lead
+            tree = cast(MergeTree, state.tree)
+            apart = tree.cut(min(state.target, tree.n_start))
         triplets = partial(
-            self._triplets, labels=torch.from_numpy(state.labels), foreseen=torch.from_numpy(state.foreseen),
+            self._triplets, labels=torch.from_numpy(state.labels), apart=torch.from_numpy(apart),
             generator=state.generator, run=run,
         )  # fmt: skip
         view = None if state.strength == 0 else partial(moved, strength=state.strength)
@@ -389,10 +387,9 @@ class JULE(DeepClusterer[JuleState]):
                     yield batch
             return
         total = max(1, round(epochs * n / size))
-        done = (state.period + state.final) / (self._set("n_periods") + self._set("n_final"))
-        share = 1 / (self._set("n_periods") + self._set("n_final"))
+        rounds = self._set("n_periods") + self._set("n_final")
         for i, batch in enumerate(by_cluster(state.labels, size, 2, total, state.generator)):
-            fraction = min(1.0, done + share * i / total)
+            fraction = min(1.0, (state.period + state.final + i / total) / rounds)
             self._pace(state, 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * fraction)))
             yield np.concatenate([batch, batch])  # two views of each
 
@@ -402,13 +399,13 @@ class JULE(DeepClusterer[JuleState]):
             group["lr"] = self._set("learning_rate") * factor
 
     def _triplets(
-        self, net: nn.Module, index: Labels, x: Tensor, *, labels: Tensor, foreseen: Tensor,
+        self, net: nn.Module, index: Labels, x: Tensor, *, labels: Tensor, apart: Tensor,
         generator: torch.Generator, run: Runtime,
     ) -> Tensor:  # fmt: skip
         """Loss of a batch, computed on the features of all processes."""
         features = run.gather(net(x))
         same = labels[index].to(features.device)
-        far = same if self._set("negatives") == "uniform" else foreseen[index].to(features.device)
+        far = apart[index].to(features.device)
         with torch.autocast(features.device.type, enabled=False):
             if self.loss == "affinity":
                 return affinity_triplets(features.float(), same, gamma=self._set("gamma"), n_local=self.n_local)
@@ -486,9 +483,9 @@ class JULE(DeepClusterer[JuleState]):
 # -- the equations -----------------------------------------------------------------------------------------------------
 
 
-def squared_distances(features: Tensor) -> Tensor:
-    """Squared distances of rows of unit length ``(b, d) -> (b, b)``: 2 - 2 x.y, at most 4."""
-    return 2 - 2 * features @ features.T
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances of rows of unit length ``(a, d), (b, d) -> (a, b)``: 2 - 2 x.y, at most 4."""
+    return 2 - 2 * x @ y.T
 
 
 def weighted_triplets(
@@ -517,7 +514,7 @@ def weighted_triplets(
     >>> float(weighted_triplets(x, y, y, margin=0.2, gamma=1.0, generator=torch.Generator()))
     0.2...
     """
-    d2 = squared_distances(features)
+    d2 = squared_distances(features, features)
     other = ~torch.eye(len(features), dtype=torch.bool, device=features.device)
     anchor, positive = ((same[:, None] == same) & other).nonzero(as_tuple=True)
     if len(anchor) > MOST_PAIRS:
@@ -548,7 +545,7 @@ def sampled_triplets(
         (gamma - 1) times what they should be: none at gamma 1.
     """
     learns = features.detach() + (gamma - 1) * (features - features.detach()) if anchors_only else features
-    d2 = 2 - 2 * features @ learns.T
+    d2 = squared_distances(features, learns)
     anchor, positive = (same[:, None] == same).triu(1).nonzero(as_tuple=True)
     n_drawn = min(n_negatives, len(torch.unique(same)) - 1)
     if len(anchor) == 0 or n_drawn == 0:
@@ -566,7 +563,7 @@ def affinity_triplets(features: Tensor, same: Tensor, *, gamma: float, n_local: 
     ``-mean over i, j of one cluster and k of another of (gamma A_ij - A_ik)`` with ``A = exp(-d^2 / sigma^2)`` and
     sigma^2 the batch's mean squared distance; k runs over the n_local - 1 nearest images of other clusters.
     """
-    d2 = squared_distances(features)
+    d2 = squared_distances(features, features)
     closeness = torch.exp(-d2 / d2.detach().mean().clamp(min=1e-12))
     mates = same[:, None] == same
     anchor, positive = (mates & ~torch.eye(len(same), dtype=torch.bool, device=same.device)).nonzero(as_tuple=True)

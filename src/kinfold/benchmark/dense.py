@@ -1,8 +1,8 @@
 """Graph degree linkage written the plain way: dense matrices, a full scan before every merge.
 
-It stands beside `kinfold.ops.agglomerate` in two roles: the independent re-statement that tests compare with, and the
-alternative in the table of speeds, being what the published code does (a dense n × n affinity, all affinities sorted
-before every merge) in numpy. For samples m and clusters C, with W the directed graph:
+It stands beside `kinfold.ops.agglomerate` as the alternative in the table of speeds, being what the published code does
+(a dense n × n affinity, all affinities sorted before every merge) in numpy. For samples m and clusters C, with W the
+directed graph:
 
     out_C(m) = Σ_{n in C} W[m, n]        in_C(m) = Σ_{n in C} W[n, m]
     U(i -> j) = Σ_{m in C_i} in_{C_j}(m) · out_{C_j}(m)

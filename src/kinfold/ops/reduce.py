@@ -6,16 +6,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn import functional
 
 from kinfold.errors import InputError
 
 Samples = npt.NDArray[np.float32]
 
-LARGEST_SIDE = 32
-LARGEST_WIDTH = 1024
-CHUNK = 2048
 SAMPLE_VALUES = 32_000_000  # principal components are found from rows that hold about this many values
 
 
@@ -76,44 +71,6 @@ def reduce(
     return _projected(features, centre, directions)
 
 
-def pixel_features(
-    pixels: npt.NDArray[np.generic], *, centred: bool, n_components: int = 256, seed: int = 0
-) -> npt.NDArray[np.float32]:
-    """Raw images as rows of unit length, reduced where they are large ``(n, c, h, w) -> (n, d)``.
-
-    Sides above 32 pixels are averaged down to 32; rows longer than 1,024 numbers are projected on the 256 principal
-    directions of a sample of 2,000. Images are read in pieces, so that a memory map stays on disk.
-
-    Parameters
-    ----------
-    pixels : (n, c, h, w) uint8 or float32
-    centred : bool
-        Subtract the mean image before the rows are scaled to unit length.
-    n_components : int
-        Directions kept.
-    seed : int
-        Of the sample.
-
-    Examples
-    --------
-    >>> pixel_features(np.eye(4, dtype=np.float32).reshape(4, 1, 2, 2), centred=False).shape
-    (4, 4)
-    """
-    small = np.concatenate([_small(pixels[i : i + CHUNK]) for i in range(0, len(pixels), CHUNK)])
-    if centred:
-        small -= small.mean(0)
-    small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-10)
-    if small.shape[1] <= LARGEST_WIDTH:
-        return small
-    from sklearn.utils.extmath import randomized_svd
-
-    some = np.random.default_rng(seed).choice(len(small), min(len(small), 2000), replace=False)
-    n_components = min(n_components, len(some))
-    # A full decomposition takes 20 times as long; on COIL-100 both keep .955 of the 20 nearest neighbours.
-    _, _, directions = randomized_svd(small[np.sort(some)], n_components, n_iter=3, random_state=seed)
-    return np.ascontiguousarray(small @ directions.T)
-
-
 def _projected(features: npt.NDArray[np.floating], centre: Samples, directions: Samples) -> Samples:
     """Block by block, so that no second copy of the features is made."""
     reduced = np.empty((len(features), len(directions)), dtype=np.float32)
@@ -121,12 +78,3 @@ def _projected(features: npt.NDArray[np.floating], centre: Samples, directions: 
     for i in range(0, len(features), block):
         reduced[i : i + block] = (features[i : i + block].astype(np.float32) - centre) @ directions.T
     return reduced
-
-
-def _small(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-    x = torch.from_numpy(np.array(pixels, dtype=np.float32))
-    h, w = x.shape[-2:]
-    scale = LARGEST_SIDE / max(h, w)
-    if scale < 1:
-        x = functional.interpolate(x, size=(max(1, round(h * scale)), max(1, round(w * scale))), mode="area")
-    return x.reshape(len(x), -1).numpy()
