@@ -1,4 +1,4 @@
-"""From features to clusters: the vote of the nearest fitted images, as a module that predicts and exports."""
+"""From features to clusters, as modules that predict and export: learnt heads, and the vote of the nearest images."""
 
 from __future__ import annotations
 
@@ -6,6 +6,45 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+
+class WithHead(nn.Module):
+    """A trunk and a head on it; the output is the trunk's, the embedding ``(b, c, h, w) -> (b, d)``.
+
+    Weights of both are saved together, so a loaded network still knows its clusters.
+
+    Parameters
+    ----------
+    trunk : nn.Module
+        ``(b, ...) -> (b, d)``.
+    head : nn.Module
+        ``(b, d) -> (b, k)`` logits.
+
+    Examples
+    --------
+    >>> net = WithHead(nn.Flatten(), nn.Linear(4, 3))
+    >>> x = torch.zeros(2, 1, 2, 2)
+    >>> net(x).shape, net.logits(x).shape, net.probabilities(net(x)).sum(1)
+    (torch.Size([2, 4]), torch.Size([2, 3]), tensor([1., 1.], grad_fn=<SumBackward1>))
+    """
+
+    def __init__(self, trunk: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.trunk, self.head = trunk, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.trunk(x)
+        return features
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Head on trunk ``(b, ...) -> (b, k)``."""
+        scores: Tensor = self.head(self.trunk(x))
+        return scores
+
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Softmax of the head ``(b, d) -> (b, k)``."""
+        scores: Tensor = self.head(features)
+        return scores.float().softmax(1)
 
 
 class NeighborVote(nn.Module):
