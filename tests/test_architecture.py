@@ -46,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
         "files",
     },
     "checks": {"estimator", "runtime", "data", "results"},
-    "algorithms": {"estimator", "health", "train", "ops", "nn", "data", "results", "runtime"},
+    "algorithms": {"estimator", "health", "metrics", "train", "ops", "nn", "data", "results", "runtime"},
     "report": {"results", "metrics", "data", "files", "ops"},
     "benchmark": {"results", "metrics", "data", "files", "algorithms", "ops", "estimator", "runtime", ""},
     "export": {"results", "estimator", "nn", "data", "files", "runtime"},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinfold.algorithms import load
+    from kinfold.algorithms.deepcluster import DeepCluster
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "JULE",
     "Clustering",
+    "DeepCluster",
     "DeepClusterer",
     "Images",
     "InputError",
@@ -44,6 +46,7 @@ __all__ = [
 
 _HOME = {
     "JULE": "kinfold.algorithms.jule",
+    "DeepCluster": "kinfold.algorithms.deepcluster",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",
     "Images": "kinfold.data",

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kinfold.algorithms.deepcluster import DeepCluster
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["JULE", "about", "load", "names"]
+__all__ = ["JULE", "DeepCluster", "about", "load", "names"]
 
 _HOME = {
     "JULE": "kinfold.algorithms.jule",
+    "DeepCluster": "kinfold.algorithms.deepcluster",
 }
 
 
