@@ -21,6 +21,7 @@ ALL = {*(name.split(".")[1] for name in MODULES if "." in name), ""}
 # What each part may import from Kinfold, besides itself and `errors`. Nothing else may.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "allocator": set(),
     "files": set(),
     "metrics": set(),
     "health": set(),
@@ -34,6 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "inputs": {"data"},
     "journal": {"runtime", "results", "health", "data", "files"},
     "estimator": {
+        "allocator",
         "train",
         "runtime",
         "results",
