@@ -195,7 +195,7 @@ def cluster(
 
     progress = _progress()
     try:
-        images = as_images(source, labels=labels, image_size=image_size, cache=None, progress=progress)
+        images = as_images(source, labels=labels, image_size=image_size, cache=folder / "pixels", progress=progress)
         images.source = str(Path(source))  # as typed, so that report and export find it again
         model = _algorithm(algorithm)(**chosen, random_state=seed)
         run = Runtime(
