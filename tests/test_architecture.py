@@ -51,6 +51,7 @@ ARROWS: dict[str, set[str]] = {
     "algorithms": {"estimator", "health", "train", "ops", "nn", "data", "results", "runtime"},
     "report": {"results", "metrics", "data", "files", "ops"},
     "benchmark": {"results", "metrics", "data", "files", "algorithms", "ops", "estimator", "runtime", ""},
+    "embedding": {"data", "files", "runtime", "train", "nn", "estimator", "algorithms"},
     "export": {"results", "estimator", "nn", "data", "files", "runtime"},
     "launch": set(),
     "locate": {"data", "results", "runtime"},

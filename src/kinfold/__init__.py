@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
+    from kinfold.data.features import FeatureShards
+    from kinfold.embedding import write_features
     from kinfold.errors import InputError, KinfoldError
     from kinfold.estimator import DeepClusterer
     from kinfold.ops.agglomerate import MergeTree
@@ -30,6 +32,7 @@ __all__ = [
     "JULE",
     "Clustering",
     "DeepClusterer",
+    "FeatureShards",
     "Images",
     "InputError",
     "KinfoldError",
@@ -39,6 +42,7 @@ __all__ = [
     "as_images",
     "check_clusterer",
     "load",
+    "write_features",
     "write_report",
 ]
 
@@ -46,6 +50,7 @@ _HOME = {
     "JULE": "kinfold.algorithms.jule",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",
+    "FeatureShards": "kinfold.data.features",
     "Images": "kinfold.data",
     "InputError": "kinfold.errors",
     "KinfoldError": "kinfold.errors",
@@ -54,6 +59,7 @@ _HOME = {
     "as_images": "kinfold.data",
     "check_clusterer": "kinfold.checks",
     "load": "kinfold.algorithms",
+    "write_features": "kinfold.embedding",
     "write_report": "kinfold.report",
 }
 
