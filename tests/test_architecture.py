@@ -21,6 +21,7 @@ ALL = {*(name.split(".")[1] for name in MODULES if "." in name), ""}
 # What each part may import from Kinfold, besides itself and `errors`. Nothing else may.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "allocator": set(),
     "files": set(),
     "metrics": set(),
     "health": set(),
@@ -34,6 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "inputs": {"data"},
     "journal": {"runtime", "results", "health", "data", "files"},
     "estimator": {
+        "allocator",
         "train",
         "runtime",
         "results",
@@ -49,6 +51,7 @@ ARROWS: dict[str, set[str]] = {
     "algorithms": {"estimator", "health", "metrics", "train", "ops", "nn", "data", "results", "runtime"},
     "report": {"results", "metrics", "data", "files", "ops"},
     "benchmark": {"results", "metrics", "data", "files", "algorithms", "ops", "estimator", "runtime", ""},
+    "embedding": {"data", "files", "runtime", "train", "nn", "estimator", "algorithms"},
     "export": {"results", "estimator", "nn", "data", "files", "runtime"},
     "launch": set(),
     "locate": {"data", "results", "runtime"},

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
+    from kinfold.data.features import FeatureShards
+    from kinfold.embedding import write_features
     from kinfold.errors import InputError, KinfoldError
     from kinfold.estimator import DeepClusterer
     from kinfold.ops.agglomerate import MergeTree
@@ -32,6 +34,7 @@ __all__ = [
     "Clustering",
     "DeepCluster",
     "DeepClusterer",
+    "FeatureShards",
     "Images",
     "InputError",
     "KinfoldError",
@@ -41,6 +44,7 @@ __all__ = [
     "as_images",
     "check_clusterer",
     "load",
+    "write_features",
     "write_report",
 ]
 
@@ -49,6 +53,7 @@ _HOME = {
     "DeepCluster": "kinfold.algorithms.deepcluster",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",
+    "FeatureShards": "kinfold.data.features",
     "Images": "kinfold.data",
     "InputError": "kinfold.errors",
     "KinfoldError": "kinfold.errors",
@@ -57,6 +62,7 @@ _HOME = {
     "as_images": "kinfold.data",
     "check_clusterer": "kinfold.checks",
     "load": "kinfold.algorithms",
+    "write_features": "kinfold.embedding",
     "write_report": "kinfold.report",
 }
 

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kinfold.allocator import keeping_freed_memory
 from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError, KinfoldError
 from kinfold.health import Watch
@@ -206,7 +207,7 @@ class DeepClusterer(_Learner, ABC, Generic[AnyState]):
         run = runtime or Runtime()
         if not run.is_main:
             run = replace(run, progress=Progress())
-        with saying_how_to_go_on(run):
+        with saying_how_to_go_on(run), keeping_freed_memory():
             images = self._images(X, run, fitting=True)
             preset = getattr(self, "preset", None)
             if self._presets and preset not in self._presets:
@@ -429,7 +430,8 @@ class DeepClusterer(_Learner, ABC, Generic[AnyState]):
         check_is_fitted(self)
         run = runtime or Runtime()
         images = self._images(X, run, fitting=False)
-        return embed(run.to(self.state_.net), images, run).numpy()
+        with keeping_freed_memory():
+            return embed(run.to(self.state_.net), images, run).numpy()
 
     def _probabilities(self, features: np.ndarray[Any, Any]) -> Probabilities:
         with torch.inference_mode():

@@ -6,6 +6,7 @@ Two forms are used everywhere in Kinfold: a JSON text for structure and numbers,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -14,9 +15,9 @@ import shutil
 import stat
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import safetensors.torch
@@ -29,8 +30,38 @@ from kinfold.errors import InputError, KinfoldError
 MAX_JSON = 256 * 2**20
 
 
+@contextlib.contextmanager
+def written(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to fill under a temporary name; flushed to disk and renamed at the end: a kill leaves the old or the new.
+
+    Whatever goes wrong on the way, a full disk for one, takes the temporary file with it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with written(folder / "a.bin") as file:
+    ...     _ = file.write(b"abc")
+    >>> [p.name for p in folder.iterdir()]
+    ['a.bin']
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to disk and rename it: a kill leaves the old file or the new one.
+    """Write a whole file as :func:`written` does.
 
     Examples
     --------
@@ -40,14 +71,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     >>> [p.name for p in folder.iterdir()]
     ['a.bin']
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
+    with written(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
 
 
 def write_text(path: str | Path, content: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kinfold.data import Images, as_images, folder
+from kinfold.data import Images, as_images, features, folder, shards
 from kinfold.errors import InputError
 from kinfold.results import Clustering
 from kinfold.runtime import Progress
@@ -35,12 +35,13 @@ def source_of(result: Clustering, run: str | Path, moved: str | None = None) -> 
         When it is not there.
     """
     source = moved or str(result.run.get("source", ""))
-    if source.startswith("torchvision:"):
-        return source
+    if source.startswith("torchvision:") or "://" in source or (shards.is_shards(source) and not Path(source).exists()):
+        return source  # neither is a file; whether it can be read shows when it is
     for above in (Path(), *(() if moved else Path(run).resolve().parents)) if source else ():
         place = above / source
         # A folder of that name may be another one: the run's own, for instance.
-        if place.is_file() or (place.is_dir() and (moved or any((place / name).exists() for name in result.names[:9]))):
+        here = moved or features.is_features(place) or shards.is_shards(place)
+        if place.is_file() or (place.is_dir() and (here or any((place / name).exists() for name in result.names[:9]))):
             return str(place)
     raise InputError(f"The images ({source or 'of unknown source'}) are not there; say where they are with --images.")
 

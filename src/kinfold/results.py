@@ -256,7 +256,7 @@ def claim(folder: Path) -> None:
     left = {path.name for path in folder.iterdir()}
     if "run.json" in left and read_json(folder, "run.json").get("format") == FORMAT:
         return
-    if left <= {"cache", "checkpoint"}:
+    if left <= {"cache", "checkpoint", "pixels"}:
         return
     raise InputError(f"{folder} holds files that are not a Kinfold run; give an empty or a new folder.")
 

@@ -402,9 +402,9 @@ class Runtime:
             write_checkpoint(Path(self.folder) / "checkpoint", number, value, about)
 
     def discard_checkpoint(self) -> None:
-        """Delete ``folder/checkpoint`` and ``folder/cache``, unless they are to be kept."""
+        """Delete ``folder/checkpoint``, ``folder/cache`` and decoded ``folder/pixels``, unless they are to be kept."""
         if self.folder is not None and self.is_main and not self.keep_checkpoint:
-            for name in ("cache", "checkpoint"):
+            for name in ("cache", "checkpoint", "pixels"):
                 shutil.rmtree(Path(self.folder) / name, ignore_errors=True)
 
     def load(self, like: Any, check: Callable[[Any], None]) -> Any:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from kinfold.benchmark import baselines, scenarios, speed
+from kinfold.benchmark import baselines, speed
 from kinfold.benchmark.datasets import SETS
 from kinfold.benchmark.scenarios import SCENARIOS, select
+from kinfold.benchmark.scenarios.baselines import ON_PIXELS, infeasible
+from kinfold.benchmark.scenarios.jule import DEFECTS
+from kinfold.benchmark.scenarios.scenario import HERE, PRETRAINED
 
 JULE_SETS = ["umist", "coil20", "coil100", "usps", "mnist-test", "mnist-full", "cmu-pie", "cifar10", "flowers5"]
 
@@ -25,11 +28,11 @@ def test_ids_say_what_they_are() -> None:
 
 
 def test_what_is_not_run_has_a_reason() -> None:
-    for prefix in scenarios.ON_PIXELS:
-        for name in scenarios.HERE:
-            ran, reason = f"{prefix}-{name}" in SCENARIOS, scenarios.infeasible(prefix, name)
+    for prefix in ON_PIXELS:
+        for name in HERE:
+            ran, reason = f"{prefix}-{name}" in SCENARIOS, infeasible(prefix, name)
             assert ran == (reason is None)
-    assert "9" not in str(scenarios.infeasible("spectral-pixels", "umist"))
+    assert "9" not in str(infeasible("spectral-pixels", "umist"))
 
 
 def test_every_method_and_part_exists() -> None:
@@ -43,7 +46,7 @@ def test_every_method_and_part_exists() -> None:
 def test_pretrained_is_said_where_a_pretrained_backbone_is_asked_for() -> None:
     for found in SCENARIOS.values():
         if found.group == "jule":
-            assert (found.pretrained is not None) == (found.parameters.get("backbone") == scenarios.PRETRAINED)
+            assert (found.pretrained is not None) == (found.parameters.get("backbone") == PRETRAINED)
         elif found.group == "baselines":
             assert (found.pretrained is not None) == found.algorithm.endswith("_features")
         else:
@@ -88,4 +91,4 @@ def test_every_change_is_a_parameter_that_the_estimator_has() -> None:
         if found.algorithm == "JULE":
             assert set(found.parameters) <= set(known), found.id
             assert found.preset in jule.PRESETS
-    assert scenarios.DEFECTS == jule.RELEASED
+    assert DEFECTS == jule.RELEASED

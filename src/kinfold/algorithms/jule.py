@@ -15,7 +15,7 @@ that it intends; `as_released` brings back each of its defects. ``preset="defaul
 - large images averaged down;
 - training on the final clusters until the labels stop moving;
 - pixels centred for the first graph where that makes neighbours more mutual;
-- Adam with a falling rate.
+- Adam with a falling rate, a lower one on pretrained features.
 
 The order in a round is the released code's: learn from the clusters of the moment, then merge. The differences stand
 one by one in ``docs/algorithms/jule.md``.
@@ -57,6 +57,7 @@ SETTLED = 0.001  # share of moved labels under which the final rounds end
 SMALL_SET = 4000  # images seen in a period, at least
 VIEW_REACH = 1.8  # length of a view's move, in distances to the nearest neighbour
 FEWEST, MOST = 10, 20  # neighbours in the graph, when they follow the cluster size
+FROZEN_PACE = 0.2  # of the learning rate, where only a head on a pretrained network learns
 VOTERS = 10  # neighbours that decide about a new image
 MOST_PAIRS = 4096  # positive pairs of a batch that enter the loss
 
@@ -137,7 +138,9 @@ class JULE(DeepClusterer[JuleState]):
     n_final : int
         Most rounds on the final clusters; fewer when under 0.1 % of the labels move.
     batch_size : int
-    learning_rate, margin, gamma : float
+    learning_rate : float
+        None takes the preset's, a fifth of it for the head on a pretrained network.
+    margin, gamma : float
         Of the triplet loss, see `weighted_triplets`.
     loss : {"triplet", "affinity"}
         "affinity" is the loss of the paper's text, which no released code uses, see `affinity_triplets`.
@@ -396,7 +399,7 @@ class JULE(DeepClusterer[JuleState]):
     def _pace(self, state: JuleState, factor: float) -> None:
         state.step += 1
         for group in state.optimizer.param_groups if state.optimizer else ():
-            group["lr"] = self._set("learning_rate") * factor
+            group["lr"] = self._rate(state.net) * factor
 
     def _triplets(
         self, net: nn.Module, index: Labels, x: Tensor, *, labels: Tensor, apart: Tensor,
@@ -453,12 +456,17 @@ class JULE(DeepClusterer[JuleState]):
         some = torch.randperm(len(images), generator=generator)[:10_000].numpy()
         return strength_within(pixels(images, some, run).cpu(), generator, reach=VIEW_REACH)
 
+    def _rate(self, net: nn.Module) -> float:
+        """The learning rate; a gentle one keeps what a pretrained network knows."""
+        gentle = self.learning_rate is None and cast(Network, net).pretrained
+        return float(self._set("learning_rate") * (FROZEN_PACE if gentle else 1.0))
+
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         weights = [w for w in net.parameters() if w.requires_grad]
         if self.preset == "paper":
             damp = 0.9 if "dampening" in self.as_released else 0.0
-            return torch.optim.SGD(weights, self._set("learning_rate"), momentum=0.9, dampening=damp, weight_decay=5e-5)
-        return torch.optim.AdamW(weights, self._set("learning_rate"), weight_decay=1e-4)
+            return torch.optim.SGD(weights, self._rate(net), momentum=0.9, dampening=damp, weight_decay=5e-5)
+        return torch.optim.AdamW(weights, self._rate(net), weight_decay=1e-4)
 
     def _check_choices(self) -> None:
         """Refuse choices that do not exist, one sentence each."""

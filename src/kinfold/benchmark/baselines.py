@@ -42,7 +42,7 @@ def prepare(method: str, images: Images) -> Matrix:
     if not method.endswith("_features"):
         return pixels(images)
     from kinfold.algorithms.jule import JULE
-    from kinfold.benchmark.scenarios import PRETRAINED
+    from kinfold.benchmark.scenarios.scenario import PRETRAINED
     from kinfold.runtime import Runtime
 
     # The very features that JULE's head learns from, so that the baseline is one on the same input.

@@ -92,6 +92,6 @@ def source_digest() -> str:
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         relative = path.relative_to(root).as_posix()
-        if not relative.startswith(("report/", "cli.py", "terminal.py", "export.py", "benchmark/tables.py")):
+        if not relative.startswith(("report/", "cli/", "terminal.py", "export.py", "benchmark/tables.py")):
             digest.update(relative.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

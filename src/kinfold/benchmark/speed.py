@@ -28,6 +28,11 @@ LARGEST_SEARCH = 100_000  # beyond, the neighbours are given
 Part = Callable[[int, int], dict[str, Any]]
 
 
+def work(scenario: Scenario, task: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure one part of a scenario."""
+    return PARTS[task["part"]](int(scenario.parameters["n"]), task["seed"])
+
+
 def parts(scenario: Scenario) -> Sequence[str]:
     """Parts of a scenario, Kinfold's first.
 

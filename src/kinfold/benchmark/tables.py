@@ -15,7 +15,8 @@ from typing import Any
 
 from kinfold.benchmark import published
 from kinfold.benchmark.datasets import SETS
-from kinfold.benchmark.scenarios import HERE, ON_PIXELS, OWN, YARDSTICKS, infeasible
+from kinfold.benchmark.scenarios.baselines import ON_PIXELS, infeasible
+from kinfold.benchmark.scenarios.scenario import HERE, OWN, YARDSTICKS
 from kinfold.errors import InputError
 from kinfold.files import write_text
 

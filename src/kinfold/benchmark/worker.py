@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from kinfold.benchmark.scenarios import Scenario, scenario
 if TYPE_CHECKING:
     from kinfold.data import Images
 
+ELSEWHERE = {"speed": "speed"}  # tasks whose work is a function of another module
 PREDICTED = 10_000  # images of the rest that the prediction scenario sorts
 
 
@@ -32,10 +34,8 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
         ``scenario`` (id), ``seed``, ``data`` (folder), ``part`` (of a speed scenario, else None).
     """
     wanted = scenario(task["scenario"])
-    if wanted.task == "speed":
-        from kinfold.benchmark import speed
-
-        found = speed.PARTS[task["part"]](int(wanted.parameters["n"]), task["seed"])
+    if wanted.task in ELSEWHERE:
+        found = import_module(f"kinfold.benchmark.{ELSEWHERE[wanted.task]}").work(wanted, task)
     elif wanted.task == "predict":
         found = _predict(wanted, task)
     else:

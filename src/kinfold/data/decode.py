@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 __all__ = [
+    "SUFFIXES",
     "Encoded",
     "Header",
     "Unreadable",
@@ -34,7 +35,7 @@ Encoded = Path | memoryview
 
 # Formats with a clear signature that Pillow decodes by itself; EPS, for one, would start Ghostscript.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
-_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"} | {
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"} | {
     ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif"
 }  # fmt: skip
 _GREY = {"1", "L", "LA", "La", "I", "F"}
@@ -190,7 +191,7 @@ def reason_of(error: BaseException, encoded: Encoded) -> str:
     if isinstance(error, PermissionError):
         return "permission denied"
     if isinstance(error, UnidentifiedImageError):
-        if path is not None and path.suffix.lower() in _SUFFIXES:
+        if path is not None and path.suffix.lower() in SUFFIXES:
             return f"damaged, or not an image in spite of its name ({path.suffix})"
         return "not an image"
     if isinstance(error, MemoryError):

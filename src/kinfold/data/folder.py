@@ -14,7 +14,7 @@ from kinfold.data.decode import Encoded, reason_of
 from kinfold.data.images import Skipped
 from kinfold.errors import InputError
 
-__all__ = ["NO_TEXT", "Found", "find", "is_text", "listed", "natural_key", "read_list", "shown"]
+__all__ = ["NO_TEXT", "Found", "find", "is_text", "listed", "natural_key", "read_list", "shown", "walk"]
 
 _SILENT = {"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx"}  # what operating systems leave; dot files besides
 _HEADINGS = {"path", "paths", "image", "images", "file", "files", "filename", "file_name", "filepath"}
@@ -98,6 +98,33 @@ def find(folder: Path) -> tuple[list[Found], list[Skipped]]:
         enter(path, name)
     found.sort(key=lambda one: natural_key(one.name))
     return found, skipped
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Names of all files below a folder, as :func:`find` names them, while it is being listed.
+
+    Folder by folder, each in natural order, so that memory holds the names of one folder and not of all. Links to
+    folders are not followed, and what cannot be listed or named is passed over.
+
+    Raises
+    ------
+    InputError
+        When the folder itself cannot be listed.
+    """
+    stack = [""]
+    while stack:
+        below = stack.pop()
+        try:
+            with os.scandir(folder / below) as entries:
+                seen = [(e.name, e.is_dir(follow_symlinks=False), e.is_symlink() and e.is_dir()) for e in entries]
+        except OSError as error:
+            if not below:
+                raise InputError(f"{folder.name}: {reason_of(error, folder)}; expected a folder of images.") from error
+            continue
+        good = [one for one in seen if one[0][0] != "." and one[0].casefold() not in _SILENT and is_text(one[0])]
+        good.sort(key=lambda one: (re.sub(r"\d+", lambda digits: digits[0].zfill(12), one[0].casefold()), one[0]))
+        yield from (below + name for name, is_folder, is_link in good if not is_folder and not is_link)
+        stack += [f"{below}{name}/" for name, is_folder, _ in reversed(good) if is_folder]
 
 
 def listed(paths: Sequence[str | os.PathLike[str]], base: Path | None = None) -> list[Found]:

@@ -237,9 +237,10 @@ def as_images(
     source
         A folder, nested or flat; a file of paths (``.txt`` or ``.csv``, one path a line); a list of paths; one image
         file; an ``.npz`` (``images`` and, if known, ``labels``), ``.npy`` or HDF5 file (``data``, ``labels``);
-        ``"torchvision:NAME"``; a NumPy array or torch tensor ``(n, h, w)``, ``(n, h, w, c)`` or ``(n, c, h, w)``; a
-        torch ``Dataset`` of images or (image, label) pairs; a feature matrix ``(n, d)``; or `Images`, returned as
-        they are.
+        ``"torchvision:NAME"``; tar shards (a path, a brace pattern such as ``"a-{00..99}.tar"``, an address that fsspec
+        opens); a folder of features that ``kinfold embed`` wrote; a NumPy array or torch tensor ``(n, h, w)``,
+        ``(n, h, w, c)`` or ``(n, c, h, w)``; a torch ``Dataset`` of images or (image, label) pairs; a feature matrix
+        ``(n, d)``; or `Images`, returned as they are.
     labels
         ``"from-folders"`` takes the first-level folder names as known classes; an array ``(n,)`` gives them. Used for
         scores only.

@@ -21,7 +21,7 @@ from kinfold.data.images import Images, ReadingProgress, Skipped, digest
 from kinfold.data.store import Array, Store, allocate, as_folder, load
 from kinfold.errors import InputError
 
-__all__ = ["DEFAULT_SIDE", "in_threads", "plan_shape", "read_found", "say_plan"]
+__all__ = ["DEFAULT_SIDE", "in_threads", "pillow_quiet", "plan_shape", "read_found", "say_plan"]
 
 DEFAULT_SIDE = 128
 """Pixels a side to which images are brought when they are larger or of different sizes."""
@@ -64,7 +64,7 @@ def read_found(
         kept = np.array(facts["kept"], dtype=np.int64)
         failed = [Skipped(path, reason) for path, reason in facts["skipped"]]
         return _images(pixels, found, kept, [*skipped, *failed], source, facts["note"], digests), kept
-    with _pillow_quiet():
+    with pillow_quiet():
         headers, reasons = _headers(found, progress)
         store, digests, note = _decode(found, headers, reasons, shape, image_size, folder, source, progress)
     failed = [Skipped(shown(found[i].name), reasons[i]) for i in sorted(reasons)]
@@ -257,7 +257,7 @@ def _fingerprint(found: Sequence[Found], shape: Any, image_size: Any) -> str:
 
 
 @contextmanager
-def _pillow_quiet() -> Iterator[None]:
+def pillow_quiet() -> Iterator[None]:
     """Silence Pillow's warnings about damaged metadata; those about size become errors, that is skipped files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -17,17 +17,20 @@ from PIL import Image
 from kinfold.data import archives
 from kinfold.data.arrays import Array, as_pixels
 from kinfold.data.decode import read_header
+from kinfold.data.features import FeatureShards, is_features
 from kinfold.data.folder import Found, find, listed, read_list
 from kinfold.data.images import Images, ReadingProgress, Skipped
 from kinfold.data.items import read_items
 from kinfold.data.rows import read_found
+from kinfold.data.shards import expand, is_shards, spooled
+from kinfold.data.store import allocate
 from kinfold.errors import InputError
 
 __all__ = ["read"]
 
 _EXPECTED = (
-    "a folder, an image, a list of paths (.txt, .csv), .npz, .npy, .h5, torchvision:NAME, an array, a tensor "
-    "or a torch Dataset"
+    "a folder, an image, a list of paths (.txt, .csv), .npz, .npy, .h5, .tar shards, a folder of features, "
+    "torchvision:NAME, an array, a tensor or a torch Dataset"
 )
 
 
@@ -100,6 +103,10 @@ def _dispatch(source: Any, told: _Reading) -> tuple[Images, Sequence[int] | npt.
         return _again(source, told), None
     if isinstance(source, str) and source.startswith("torchvision:"):
         return told.items(archives.open_torchvision(source), source)
+    if isinstance(source, (str, os.PathLike)) and is_shards(source):
+        return _from_shards(source, told), None
+    if isinstance(source, (str, os.PathLike)) and is_features(source):
+        return _from_features(Path(source), told), None
     if isinstance(source, (str, os.PathLike)):
         return _from_path(Path(source).expanduser(), told)
     if isinstance(source, torch.Tensor):
@@ -146,6 +153,44 @@ def _from_path(path: Path, told: _Reading) -> tuple[Images, Sequence[int] | npt.
     except Exception as error:  # nearly anything, from a file that is no image
         raise InputError(f"{name} is nothing Kinfold reads; expected {_EXPECTED}.") from error
     return told.files(listed([path]), [], name)
+
+
+def _from_shards(source: str | os.PathLike[str], told: _Reading) -> Images:
+    found, labels, skipped = spooled(expand(source), told.progress)
+    name = str(source)
+    if not found:
+        raise InputError(f"{name} holds no picture; expected JPEG, PNG, WebP, BMP, GIF or TIFF members.")
+    images, kept = told.files(found, skipped, name)
+    known = [text for i in kept if (text := labels[i]) is not None]
+    return _with_texts(images, known)
+
+
+def _from_features(folder: Path, told: _Reading) -> Images:
+    """Features in memory or, beyond the budget, in a temporary file, as float32."""
+    shards = FeatureShards(folder)
+    n, d = shards.shape
+    if n == 0:
+        raise InputError(f"{folder.name} holds no features: every image was skipped when they were made.")
+    if told.shape is not None and told.shape != (d,):
+        raise InputError(f"{folder.name} has {d} features; expected {told.shape}, as the model was fitted on.")
+    shards.verify(told.progress)
+    rows = allocate((n, d), np.float32).rows
+    for start, block in shards.blocks():
+        rows[start : start + len(block)] = block
+    rows.flags.writeable = False
+    names, texts = (list(column) for column in zip(*shards.table(), strict=True))
+    made = str(shards.about["model"]["name"])
+    images = Images(rows, names=names, source=folder.name, note=[f"features of {made} from {shards.about['source']}"])
+    return _with_texts(images, [text for text in texts if text])
+
+
+def _with_texts(images: Images, texts: list[str]) -> Images:
+    """Give images their classes, which came as text, when all have one: numbers stay the numbers they are."""
+    if len(texts) == len(images):
+        numbers = all(text.isdecimal() for text in texts)
+        given = np.array([int(text) for text in texts]) if numbers else np.array(texts)
+        images.labels, images.label_names = _classes(given, len(images), f"labels in {images.source}")
+    return images
 
 
 def _from_npz(path: Path, told: _Reading) -> tuple[Images, npt.NDArray[np.int64] | None]:

@@ -176,15 +176,12 @@ def convnet(
     plan = blocks(shape) if plan is None else plan
     layers: list[nn.Module] = [Standardize((channels, 1, 1))]
     for padding, pool in plan:
-        layers += [
-            nn.Conv2d(channels, width, 5, padding=padding, bias=bias),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        ]
+        layers += [nn.Conv2d(channels, width, 5, padding=padding, bias=bias), nn.BatchNorm2d(width)]
         h, w, channels = h - 4 + 2 * padding, w - 4 + 2 * padding, width
-        if pool:
+        if pool:  # before the rectifier: the same result, from a quarter of the values
             layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
             h, w = (h + 1) // 2, (w + 1) // 2
+        layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * h * w, n_features), Sphere())
 
 

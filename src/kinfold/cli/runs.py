@@ -1,16 +1,8 @@
-"""The ``kinfold`` command: thin, and quick to answer.
-
-Nothing heavy is imported before a command needs it: ``kinfold --help`` answers in a fraction of a second. Commands
-parse, call one function of the library, and end by naming what they wrote and what to type next. `main` is the one
-place where an exception becomes a sentence on stderr and an exit code: 0 success, 2 usage, 1 failure.
-"""
+"""The commands about one run: cluster, predict, report, export; and benchmark and algorithms."""
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import os
-import shlex
 import sys
 from enum import Enum
 from pathlib import Path
@@ -19,23 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinfold import launch
+from kinfold.cli.shared import (
+    MACHINE,
+    SCIENCE,
+    Device,
+    ImagesAt,
+    Precision,
+    Processes,
+    Run,
+    Source,
+    Verbose,
+    app,
+    progress_of,
+    say,
+    tell,
+)
 
 if TYPE_CHECKING:
     from kinfold.estimator import DeepClusterer
-    from kinfold.runtime import Progress
-
-__all__ = ["app", "main"]
-
-SCIENCE, MACHINE = "The method", "The machine"
-
-app = typer.Typer(
-    name="kinfold",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Begin with: kinfold cluster photos/ --out runs/a",
-)
 
 
 class Target(str, Enum):
@@ -53,42 +46,6 @@ class How(str, Enum):
     copy = "copy"
     hardlink = "hardlink"
     symlink = "symlink"
-
-
-Source = Annotated[
-    str,
-    typer.Argument(
-        metavar="SOURCE",
-        help="A folder of images (subfolders included), a text file with one path a line, a .npz with 'images' (and "
-        "optional 'labels'), a .npy or .npz of features, an .h5 file, or torchvision:NAME.",
-    ),
-]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder written by `kinfold cluster`.")]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", metavar="", help="Say more, and show the traceback when something fails.")
-]
-ImagesAt = Annotated[
-    str | None,
-    typer.Option("--images", metavar="SOURCE", help="Where the images are now, when they moved after the run."),
-]
-
-
-def _show_version(wanted: bool) -> None:
-    """Answer --version and end."""
-    if wanted:
-        from kinfold import __version__
-
-        _say(f"kinfold {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def kinfold_command(
-    version: Annotated[
-        bool, typer.Option("--version", metavar="", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Sort a pile of unlabelled images into groups, look at them, and sort the next image the same way."""
 
 
 @app.command()
@@ -138,18 +95,9 @@ def cluster(
             min=4, metavar="PIXELS", help="Resize images to this many pixels a side.", rich_help_panel=SCIENCE
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=MACHINE)
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, float32 or bfloat16.", rich_help_panel=MACHINE)
-    ] = "auto",
-    processes: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="N", help="Share the work between N processes on this machine.", rich_help_panel=MACHINE
-        ),
-    ] = 1,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    processes: Processes = 1,
     param: Annotated[
         list[str] | None,
         typer.Option(
@@ -176,14 +124,14 @@ def cluster(
     """
     if labels not in (None, "from-folders"):
         raise typer.BadParameter(f"--labels {labels!r} is not known; the only value is 'from-folders'.")
-    chosen = _parameters(
+    chosen = parameters_of(
         algorithm,
         {"n_clusters": n_clusters, "preset": preset, "backbone": backbone, "image_size": image_size},
         param or [],
     )
     folder = out or Path("runs") / (Path(source.split(":")[-1]).stem or "images")
     if launch.is_main():
-        _check_free(folder, resume)
+        check_free(folder, resume)
     if processes > 1 and not launch.is_worker():
         launch.relaunch(processes, context.obj["arguments"], verbose=verbose)
         return
@@ -193,11 +141,11 @@ def cluster(
     from kinfold.runtime import Runtime
     from kinfold.terminal import describe_images, describe_result, next_steps
 
-    progress = _progress()
+    progress = progress_of()
     try:
-        images = as_images(source, labels=labels, image_size=image_size, cache=None, progress=progress)
-        images.source = str(Path(source))  # as typed, so that report and export find it again
-        model = _algorithm(algorithm)(**chosen, random_state=seed)
+        images = as_images(source, labels=labels, image_size=image_size, cache=folder / "pixels", progress=progress)
+        images.source = source if "://" in source else str(Path(source))  # as typed: report and export find it again
+        model = algorithm_class(algorithm)(**chosen, random_state=seed)
         run = Runtime(
             device=device,
             precision=precision,
@@ -206,7 +154,7 @@ def cluster(
             keep_checkpoint=keep_checkpoint,
             progress=progress,
         )
-        _tell(progress, describe_images(images, verbose))
+        tell(progress, describe_images(images, verbose))
         model.fit(images, runtime=run)
         if not launch.is_main():
             return
@@ -215,7 +163,7 @@ def cluster(
             write_report(model.result_, images, folder / "report.html")
     finally:
         progress.done()
-    _say(*describe_result(model.result_), *next_steps(folder))
+    say(*describe_result(model.result_), *next_steps(folder))
 
 
 @app.command()
@@ -243,11 +191,11 @@ def predict(
     target = Path(out) if out and out != "-" else run / "predictions.csv"
     if out != "-" and target.exists():
         raise typer.BadParameter(f"{target} exists already and is not overwritten; give another name with --out.")
-    progress = _progress(quiet=out == "-")
+    progress = progress_of(quiet=out == "-")
     try:
         model = kinfold.load(run)
         images = kinfold.as_images(source, shape=model.images_shape_, progress=progress)
-        _tell(progress, describe_images(images, verbose))
+        tell(progress, describe_images(images, verbose))
         columns = export.predictions(model, images)
         if out == "-":
             sys.stdout.write(export.csv_text(columns))
@@ -257,7 +205,7 @@ def predict(
         if to_folders is not None:
             plan = export.plan_folders(columns, files_of(source), to_folders)
             written = export.write_folders(plan, "copy", progress)
-            _tell(progress, [*describe_plan(plan), f"Written: {to_folders} ({written:,} files)"])
+            tell(progress, [*describe_plan(plan), f"Written: {to_folders} ({written:,} files)"])
     finally:
         progress.done()
 
@@ -280,7 +228,7 @@ def report(
     from kinfold.report import write_report
     from kinfold.results import Clustering
 
-    progress = _progress()
+    progress = progress_of()
     try:
         result = Clustering.load(run)
         try:
@@ -289,12 +237,12 @@ def report(
             if images:
                 raise
             found = None
-            _tell(progress, [str(error), "Without them the report shows names in place of pictures."])
+            tell(progress, [str(error), "Without them the report shows names in place of pictures."])
         progress.phase("writing the report", None)
         target = write_report(result, found, out or run / "report.html")
     finally:
         progress.done()
-    _say(f"Written: {target}", "Open it in any browser; it needs no network.")
+    say(f"Written: {target}", "Open it in any browser; it needs no network.")
 
 
 @app.command()
@@ -333,7 +281,7 @@ def export(
         raise typer.BadParameter("--dry-run belongs to --to folders.")
     if min_confidence and n_clusters:
         raise typer.BadParameter("--min-confidence cannot go with -k: confidence belongs to the fitted groups.")
-    progress = _progress()
+    progress = progress_of()
     try:
         result = Clustering.load(run)
         if to is Target.onnx:
@@ -347,10 +295,10 @@ def export(
             files = files_of(source_of(result, run, images))
             plan = exporting.plan_folders(columns, files, dest, min_confidence=min_confidence)
             if dry_run:
-                _say(*plan.lines(), f"{len(plan.moves):,} files would be written to {dest}; nothing was.")
+                say(*plan.lines(), f"{len(plan.moves):,} files would be written to {dest}; nothing was.")
                 return
             written = exporting.write_folders(plan, how.value, progress)
-            _tell(progress, [*describe_plan(plan), f"Written: {dest} ({written:,} files)"])
+            tell(progress, [*describe_plan(plan), f"Written: {dest} ({written:,} files)"])
             return
         write = exporting.write_csv if to is Target.csv else exporting.write_parquet
         progress.say(f"Written: {write(columns, dest)} ({len(result):,} rows)")
@@ -383,14 +331,14 @@ def benchmark(
     """
     from kinfold import benchmark as benchmarks
 
-    progress = _progress()
+    progress = progress_of()
     try:
         written = benchmarks.run(name, data, only, seeds, out, preset, progress)
     finally:
         progress.done()
-    _say(*(f"Written: {path}" for path in written))
+    say(*(f"Written: {path}" for path in written))
     if name != "tables":
-        _say("Next:    kinfold benchmark tables")
+        say("Next:    kinfold benchmark tables")
 
 
 @app.command()
@@ -400,35 +348,11 @@ def algorithms(verbose: Verbose = False) -> None:
 
     for name in known.names():
         summary, *details = known.about(name)
-        _say(f"{name.lower():12} {summary}", *(f"{'':12} {line}" for line in details))
-    _say("", "Use one with: kinfold cluster photos/ --algorithm NAME")
+        say(f"{name.lower():12} {summary}", *(f"{'':12} {line}" for line in details))
+    say("", "Use one with: kinfold cluster photos/ --algorithm NAME")
 
 
-# What the commands share ---------------------------------------------------------------------------------------------
-
-
-def _say(*sentences: str) -> None:
-    """Print one line each; a reader that has gone away (`| head`) is no failure."""
-    with contextlib.suppress(BrokenPipeError):
-        for sentence in sentences:
-            print(sentence)
-
-
-def _tell(progress: Progress, sentences: list[str]) -> None:
-    """Say one line each, above what is drawn."""
-    for sentence in sentences:
-        progress.say(sentence)
-
-
-def _progress(quiet: bool = False) -> Progress:
-    """Something that draws, in the process that speaks."""
-    from kinfold.runtime import Progress
-    from kinfold.terminal import for_stream
-
-    return for_stream(sys.stdout) if launch.is_main() and not quiet else Progress()
-
-
-def _algorithm(name: str) -> type[DeepClusterer[Any]]:
+def algorithm_class(name: str) -> type[DeepClusterer[Any]]:
     """Find the class called `name`, whatever the case of its letters."""
     from kinfold import algorithms as known
 
@@ -439,7 +363,7 @@ def _algorithm(name: str) -> type[DeepClusterer[Any]]:
     raise typer.BadParameter(f"--algorithm {name!r} is not known; there is {', '.join(known.names()).lower()}.")
 
 
-def _parameters(algorithm: str, options: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
+def parameters_of(algorithm: str, options: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
     """Merge options and --param pairs, and check each against the algorithm's constructor."""
     import ast
 
@@ -454,14 +378,14 @@ def _parameters(algorithm: str, options: dict[str, Any], pairs: list[str]) -> di
             chosen[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             chosen[name] = text
-    accepted = [p for p in inspect.signature(_algorithm(algorithm)).parameters if p != "random_state"]
+    accepted = [p for p in inspect.signature(algorithm_class(algorithm)).parameters if p != "random_state"]
     unknown = [name for name in chosen if name not in accepted]
     if unknown:
         raise typer.BadParameter(f"{algorithm} has no parameter {unknown[0]!r}; it has {', '.join(accepted)}.")
     return chosen
 
 
-def _check_free(folder: Path, resume: bool) -> None:
+def check_free(folder: Path, resume: bool) -> None:
     """Refuse, before any image is read, a folder that this command would have to overwrite."""
     from kinfold.errors import InputError
     from kinfold.files import last_checkpoint
@@ -471,70 +395,8 @@ def _check_free(folder: Path, resume: bool) -> None:
     done, begun = (folder / "run.json").exists(), last_checkpoint(folder / "checkpoint") is not None
     if resume:
         if folder.exists() and not done and not begun:
-            _say(f"There is no checkpoint in {folder}; starting from the beginning.")
+            say(f"There is no checkpoint in {folder}; starting from the beginning.")
     elif done:
         raise InputError(f"{folder} holds a finished run, which is not overwritten; give another folder with --out.")
     elif begun:
         raise InputError(f"{folder} holds an unfinished run; add --resume to go on, or give another folder with --out.")
-
-
-# The one place where failures become sentences -----------------------------------------------------------------------
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit code: 0 success, 2 usage, 1 failure."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a file name that is not valid text must not end the run
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = app(args=arguments, prog_name="kinfold", standalone_mode=False, obj={"arguments": arguments})
-        sys.stdout.flush()
-    except BrokenPipeError:  # `kinfold ... | head` has read enough; the work was done before the last words
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail(_stopped(arguments), arguments)
-    except Exception as error:
-        return _fail_by(error, arguments)
-    if code == 130:  # what newer typer makes of Ctrl-C
-        return _fail(_stopped(arguments), arguments)
-    return int(code or 0)
-
-
-def _fail_by(error: Exception, arguments: list[str]) -> int:
-    """Turn an exception into one sentence and an exit code."""
-    if hasattr(error, "format_message"):  # every usage error of typer
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "kinfold"
-        print(f"{error.format_message()}\nTry '{command} --help'.", file=sys.stderr)
-        return 2
-    from kinfold.errors import KinfoldError
-
-    if type(error).__name__ == "Interrupted":
-        return _fail(f"{error} {_stopped(arguments)}", arguments)
-    if isinstance(error, KinfoldError):
-        return _fail(str(error), arguments)
-    if isinstance(error, MemoryError):
-        return _fail("The machine ran out of memory; use fewer or smaller images (--image-size).", arguments)
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}.", arguments)
-    return _fail(f"Unexpected {type(error).__name__}: {error} (--verbose shows where).", arguments)
-
-
-def _fail(sentence: str, arguments: list[str]) -> int:
-    """Say one sentence on stderr, or to the process that started this one."""
-    if "--verbose" in arguments:
-        import traceback
-
-        traceback.print_exc()
-    if not launch.tell_parent(sentence):
-        print(sentence, file=sys.stderr)
-    return 1
-
-
-def _stopped(arguments: list[str]) -> str:
-    """What to type after Ctrl-C."""
-    again = shlex.join(["kinfold", *arguments, *(["--resume"] if "--resume" not in arguments else [])])
-    return f"Stopped. Go on with: {again}" if arguments[:1] == ["cluster"] else "Stopped."

@@ -1,0 +1,14 @@
+"""Speed: Kinfold's part and its named alternatives, measured in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kinfold.benchmark.scenarios.scenario import Scenario
+
+
+def speed() -> Iterator[Scenario]:
+    for n in (10_000, 70_000, 1_000_000):
+        yield Scenario(f"agglomerate-{n}", "speed", "speed", "agglomerate", parameters={"n": n})
+    yield Scenario("agglomerate-dense-3000", "speed", "speed", "agglomerate_dense", parameters={"n": 3_000})
+    yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
