@@ -13,8 +13,8 @@ from typing import Any, Literal
 from kinfold.benchmark.datasets import SETS
 from kinfold.errors import InputError
 
-Task = Literal["cluster", "estimate", "predict", "speed"]
-Group = Literal["jule", "baselines", "ablation", "speed"]
+Task = Literal["cluster", "estimate", "predict", "speed", "transfer", "verify", "stream"]
+Group = Literal["jule", "baselines", "ablation", "speed", "transfer", "scale"]
 
 PRETRAINED = "efficientnet-lite0"
 
@@ -31,7 +31,8 @@ class Scenario:
         Which ``kinfold benchmark`` command runs it.
     task : str
         ``"cluster"``: labels of the set; ``"estimate"``: the same without the number of clusters; ``"predict"``: fit on
-        the set, sort others; ``"speed"``: see `kinfold.benchmark.speed`.
+        the set, sort others; ``"speed"``: see `kinfold.benchmark.speed`; ``"transfer"``, ``"verify"``: learn on another
+        set, or on other people, see `kinfold.benchmark.transfer`; ``"stream"``: see `kinfold.benchmark.streaming`.
     algorithm : str
         A public estimator, or a method of `kinfold.benchmark.baselines` or `kinfold.benchmark.speed`.
     dataset : str or None
@@ -114,6 +115,16 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "narrower": {"width": 50},
 }
 DEFECTS = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
+
+
+# Learnt on the first, used on the second, as JULE's paper and DeepCluster's claim it.
+TRANSFERS = (
+    ("coil20", "coil100"),
+    ("coil100", "coil20"),
+    ("usps", "mnist-test"),
+    ("mnist-test", "usps"),
+    ("mnist-full", "usps"),
+)
 
 
 def infeasible(prefix: str, dataset: str) -> str | None:
@@ -228,7 +239,22 @@ def _speed() -> Iterator[Scenario]:
     yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
 
 
-SCENARIOS: dict[str, Scenario] = {s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed())}
+def _transfer() -> Iterator[Scenario]:
+    for source, target in TRANSFERS:
+        options = {"source": source} | ({"backbone": "convnet"} if "coil100" in (source, target) else {})
+        yield Scenario(f"transfer-{source}-{target}", "transfer", "transfer", "JULE", target, "default", options)
+    for name in ("umist", "cmu-pie"):
+        yield Scenario(f"verify-{name}", "transfer", "verify", "JULE", name, "default")
+
+
+def _scale() -> Iterator[Scenario]:
+    for name, n in (("10k", 10_000), ("100k", 100_000), ("1m", 1_000_000)):
+        yield Scenario(f"embed-{name}", "scale", "stream", "JULE", "mnist-full", "fast", {"n": n})
+
+
+SCENARIOS: dict[str, Scenario] = {
+    s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed(), *_transfer(), *_scale())
+}
 
 
 def scenario(identifier: str) -> Scenario:
@@ -246,8 +272,8 @@ def scenario(identifier: str) -> Scenario:
     """
     if identifier not in SCENARIOS:
         raise InputError(
-            f"there is no benchmark scenario {identifier!r}; expected jule, baselines, ablation, speed, tables, or an "
-            f"id such as {', '.join(list(SCENARIOS)[:3])}."
+            f"there is no benchmark scenario {identifier!r}; expected jule, baselines, ablation, speed, transfer, "
+            f"scale, tables, or an id such as {', '.join(list(SCENARIOS)[:3])}."
         )
     return SCENARIOS[identifier]
 
@@ -259,7 +285,7 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     ----------
     name
         ``"jule"``: the paper's table, that is the estimator and, on the same input, k-means and plain graph degree
-        linkage; ``"baselines"``, ``"ablation"``, ``"speed"``; or the id of one scenario.
+        linkage; ``"baselines"``, ``"ablation"``, ``"speed"``, ``"transfer"``, ``"scale"``; or the id of one scenario.
     only
         One set (or, for ``"speed"``, one id).
     preset
@@ -275,7 +301,7 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     >>> [s.id for s in select("jule", only="umist")]
     ['jule-umist-default', 'kmeans-pixels-umist', 'gdl-pixels-umist']
     """
-    if name not in ("jule", "baselines", "ablation", "speed"):
+    if name not in ("jule", "baselines", "ablation", "speed", "transfer", "scale"):
         return [scenario(name)]
     wanted = [s for s in SCENARIOS.values() if s.group == name]
     if name == "jule":

@@ -36,6 +36,14 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
         from kinfold.benchmark import speed
 
         found = speed.PARTS[task["part"]](int(wanted.parameters["n"]), task["seed"])
+    elif wanted.task in ("transfer", "verify"):
+        from kinfold.benchmark import transfer
+
+        found = transfer.work(wanted, task)
+    elif wanted.task == "stream":
+        from kinfold.benchmark import streaming
+
+        found = streaming.work(wanted, task)
     elif wanted.task == "predict":
         found = _predict(wanted, task)
     else:

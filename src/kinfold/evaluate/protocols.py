@@ -274,7 +274,8 @@ def _knn(subject: Subject) -> Evaluation:
 
 def _kmeans(subject: Subject) -> Evaluation:
     y, classes = subject.classes(), int(np.unique(subject.classes()).size)
-    own = subject.model.predict(subject.images)
+    fitted = subject.images.names == subject.model.result_.names
+    own = subject.model.labels_ if fitted else subject.model.predict(subject.images)
     k = int(np.unique(own).size)
     rows: list[dict[str, Any]] = [{"what": "clusters of the run", "k": k, **metrics.scores(y, own)}]
     for name, x in subject.features().items():
