@@ -38,8 +38,12 @@ def own(folder: Path, tmp_path: Path) -> Path:
 def test_rows_are_those_that_were_written(folder: Path) -> None:
     shards = FeatureShards(folder)
     assert shards.shape == (11, 3)
-    np.testing.assert_array_equal(np.concatenate([rows for _, rows in shards.blocks(2)]), ROWS)
-    assert [start for start, _ in shards.blocks(3)] == [0, 3, 4, 7, 8]
+    np.testing.assert_array_equal(np.concatenate([rows for _, rows in shards.blocks(size=2)]), ROWS)
+    assert [start for start, _ in shards.blocks(size=3)] == [0, 3, 4, 7, 8]
+    shares = [dict(shards.blocks(rank, 2, size=3)) for rank in (0, 1)]
+    assert [sorted(share) for share in shares] == [[0, 4, 8], [3, 7]]
+    np.testing.assert_array_equal(shares[1][7], ROWS[7:8])
+    np.testing.assert_array_equal(shards.take([3, 9]), ROWS[[3, 9]])
     assert isinstance(shards.part(0), np.memmap)
     assert np.load(folder / "part-000002.npy").dtype == np.float16
     assert list(shards.table())[10] == ("10", "")

@@ -33,7 +33,7 @@ def test_retrieval_worked_out_by_hand() -> None:
 def test_the_best_threshold_by_hand() -> None:
     closeness, truth = np.array([0.9, 0.3, 0.8, 0.4, 0.5]), np.array([True, False, True, False, True])
     assert probes._best_threshold(closeness, truth) == pytest.approx(0.45)
-    assert probes._best_threshold(closeness, ~truth) < 0.3 or probes._best_threshold(closeness, ~truth) > 0.9
+    assert probes._best_threshold(np.array([0.2, 0.1]), np.array([False, False])) > 0.2
 
 
 def test_retrieval_agrees_with_scikit_learn() -> None:
@@ -60,7 +60,7 @@ def test_verification_agrees_with_scikit_learn_on_all_pairs() -> None:
 
 
 @given(st.integers(0, 10**6), st.floats(0.1, 50))
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 def test_turning_scaling_and_renaming_change_nothing(seed: int, scale: float) -> None:
     x, y = blobs(48, 3, 4, 0.8, seed)
     turned = (scale * x @ ortho_group.rvs(4, random_state=seed)).astype(np.float32)

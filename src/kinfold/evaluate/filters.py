@@ -16,13 +16,13 @@ from kinfold.errors import InputError
 from kinfold.evaluate.layers import activations, outputs
 from kinfold.runtime import Runtime
 
-__all__ = ["ascend", "blurred", "grid", "top_images"]
+__all__ = ["ascend", "blurred", "grid", "shown", "top_images"]
 
 Pixels = npt.NDArray[np.uint8]
 N_TOP = 9
 BLUR, BLUR_EVERY = 0.3, 5
 START, SPREAD = 0.5, 20 / 255
-WEIGHT_DECAY = 1e-5
+SHRINK = 1e-3  # towards grey, a step
 
 
 def ascend(
@@ -35,13 +35,13 @@ def ascend(
     n_steps: int = 300,
     rate: float = 3.0,
     progress: Callable[[int], None] | None = None,
-) -> npt.NDArray[np.float32]:
-    """Images that a layer's filters prefer to all its other filters ``(f,) -> (f, c, h, w)``, mean .5, spread .1.
+) -> Tensor:
+    """Images that fire one filter of a layer more than all its others ``(f,) -> (f, c, h, w)``.
 
-    Gradient ascent on the log-softmax of the filter among the spatial means of the layer, less a small weight on the
-    image; gradients of unit length, steps of `rate` on the scale of 0 to 255, a slight blur every five steps. The
-    constants are those of DeepCluster's released code but for fewer steps. All filters are climbed at once: each has an
-    image of its own, and evaluation mode keeps images apart.
+    Gradient ascent on the log-softmax of the filter among the spatial means of the layer; gradients of unit length,
+    steps of `rate` on the scale of 0 to 255, a slight blur every five steps, as DeepCluster's released code has it. Our
+    deviation: an image is drawn towards grey and not, by a weight on its norm, towards black, which in small networks
+    outweighs the filter. All filters are climbed at once: evaluation mode keeps images apart.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def ascend(
     --------
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
     >>> ascend(net, net[1], [0, 2], (1, 8, 8), torch.Generator(), n_steps=2).shape
-    (2, 1, 8, 8)
+    torch.Size([2, 1, 8, 8])
     """
     device = next(net.parameters()).device
     net.eval()
@@ -63,7 +63,7 @@ def ascend(
         with torch.enable_grad(), outputs({"layer": layer}) as seen:
             net(x)
             means = seen["layer"].float().mean((2, 3))
-            height = -functional.cross_entropy(means, wanted, reduction="sum") - WEIGHT_DECAY * (255 * x).square().sum()
+            height = -functional.cross_entropy(means, wanted, reduction="sum")
         gradient = torch.autograd.grad(height, x, allow_unused=True)[0] if means.requires_grad else None
         if gradient is None:
             raise InputError(
@@ -72,15 +72,24 @@ def ascend(
             )
         length = gradient.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
         x = x.detach() + rate / 255 * gradient / length
+        x = START + (1 - SHRINK) * (x - START)
         if step % BLUR_EVERY == BLUR_EVERY - 1:
             x = blurred(x, BLUR)
         if progress is not None:
             progress(1)
-    x = x.detach().cpu()
+    return x.detach().cpu()
+
+
+def shown(x: Tensor) -> Pixels:
+    """Images as an eye sees something in them, each brought to mean .5 and spread .2 ``(f, c, h, w) -> bytes``.
+
+    >>> shown(torch.zeros(1, 1, 2, 2)).ravel()
+    array([128, 128, 128, 128], dtype=uint8)
+    """
     centred = x - x.mean((1, 2, 3), keepdim=True)
     spread = centred.std((1, 2, 3), keepdim=True).clamp(min=1e-8)
-    shown: npt.NDArray[np.float32] = (0.5 + 0.1 * centred / spread).clamp(0, 1).numpy()
-    return shown
+    values: Pixels = ((0.5 + 0.2 * centred / spread).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    return values
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:

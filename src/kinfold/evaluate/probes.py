@@ -45,17 +45,18 @@ def split(labels: Labels, seed: int, share: float = 0.2) -> tuple[Labels, Labels
     >>> len(train), len(test)
     (16, 4)
     """
-    from sklearn.model_selection import train_test_split
-
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2:
         raise InputError("the labels hold a single class; a probe needs at least two.")
     if counts.min() < 2:
         rare = classes[counts.argmin()]
         raise InputError(f"class {rare} has a single image; a probe needs at least two of each, one to test on.")
-    n_test = max(len(classes), round(share * len(labels)))
-    train, test = train_test_split(np.arange(len(labels)), test_size=n_test, stratify=labels, random_state=seed)
-    return np.sort(train), np.sort(test)
+    dice = np.random.default_rng(seed)
+    held_out = np.zeros(len(labels), dtype=bool)
+    for c, count in zip(classes, counts, strict=True):
+        n_test = min(max(1, round(share * count)), count - 1)
+        held_out[dice.permutation(np.flatnonzero(labels == c))[:n_test]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
 def chance(labels: Labels) -> float:
@@ -273,9 +274,9 @@ def _pairs(people: Labels, count: int, dice: np.random.Generator) -> tuple[Label
         ]
     )
     n = len(people)
-    a, b = dice.integers(n, size=(2, 8 * count + 64))
-    different = np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1)[people[a] != people[b]]
-    different = np.unique(different, axis=0)
+    few = n * (n - 1) // 2 <= 8 * count  # then all of them are looked at
+    a, b = np.triu_indices(n, 1) if few else np.sort(dice.integers(n, size=(2, 8 * count)), axis=0)
+    different = np.unique(np.stack([a, b], axis=1)[people[a] != people[b]], axis=0)
     if not len(same) or not len(different):
         raise InputError("verification needs two images of the same one, and two of different ones.")
     count = min(count, len(same), len(different))

@@ -22,7 +22,7 @@ from kinfold.data.images import Images
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer
 from kinfold.evaluate import probes
-from kinfold.evaluate.filters import ascend, grid, top_images
+from kinfold.evaluate.filters import ascend, grid, shown, top_images
 from kinfold.evaluate.layers import layer_features, layers_of
 from kinfold.files import read_json, write_bytes, write_text
 from kinfold.runtime import Runtime
@@ -334,7 +334,7 @@ def _filters(subject: Subject) -> Evaluation:
         best = top_images(net, layer, filters, images, run)
         run.progress.phase(f"climbing filters of layer {depth}", 300)
         try:
-            climbed = ascend(net, layer, filters, images.shape, generator, progress=run.progress.advance)
+            climbed = shown(ascend(net, layer, filters, images.shape, generator, progress=run.progress.advance))
         except InputError as error:
             climbed, words = None, [str(error)]
         tiles = []
@@ -343,8 +343,8 @@ def _filters(subject: Subject) -> Evaluation:
             tiles.append([*first, *(images.thumbnail(int(j), 64) for j in best[i])])
         pictures.append((f"Layer {depth} ({name}): {len(filters)} of {n_maps} filters", _png(grid(tiles, 64))))
         rows.append({"layer": depth, "name": name, "filters": n_maps, "shown": len(filters)})
-    shown = "the nine images" if words else "first what gradient ascent makes for it, then the nine images"
-    words.insert(0, f"One line a filter: {shown} on which its mean activation is highest.")
+    what = "the nine images" if words else "first what gradient ascent makes for it, then the nine images"
+    words.insert(0, f"One line a filter: {what} on which its mean activation is highest.")
     return Evaluation("filters", "What filters look for", rows, words, {"filters": N_FILTERS}, pictures)
 
 
@@ -364,11 +364,8 @@ def _maps(net: nn.Module, layer: nn.Module, images: Images, run: Runtime) -> int
     return int(activations(net, layer, images.select([0]), run).shape[1])
 
 
-def _picture(image: Features) -> Image.Image:
-    # Stretched from a spread of .1 so that an eye sees it.
-    values = np.clip(0.5 + (image - 0.5) * 2, 0, 1)
-    planes = np.rint(255 * values).astype(np.uint8)
-    return Image.fromarray(planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0))
+def _picture(image: npt.NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
 def _png(picture: Image.Image) -> bytes:
