@@ -22,7 +22,7 @@ from kinfold.errors import KinfoldError
 from kinfold.runtime import Interrupted
 from kinfold.terminal import Bar, Lines, duration
 
-COMMANDS = ["cluster", "predict", "report", "export", "benchmark", "algorithms"]
+COMMANDS = ["cluster", "predict", "report", "export", "embed", "evaluate", "benchmark", "algorithms"]
 
 
 @pytest.fixture

@@ -225,15 +225,13 @@ def _model(model: str | Path | DeepClusterer[Any] | nn.Module, image_size: int |
         frozen = pretrained.frozen(name)
         side = image_size or frozen.size
         return Model(frozen, (3, side, side), {"name": name, "shape": [3, side, side]})
-    if image_size is not None:
-        raise InputError(
-            "image_size goes with a pretrained network; a run has the size of the images it was fitted on."
-        )
     if isinstance(model, (str, Path)):
         from kinfold.algorithms import load
 
         model = load(model)
     if isinstance(model, DeepClusterer):
+        if image_size is not None:
+            raise InputError(f"image_size is {image_size}, but a run takes images of the size it was fitted on.")
         net, name = model.state_.net, type(model).__name__
         return Model(net, model.images_shape_, {"name": name, "shape": model.images_shape_, "weights": _digest(net)})
     shape = None if image_size is None else (3, image_size, image_size)

@@ -22,7 +22,7 @@ from kinfold.errors import InputError
 from kinfold.files import read_json, weights, write_text
 from kinfold.health import Row, summary
 from kinfold.results import Clustering, claim
-from kinfold.runtime import Interrupted, Runtime
+from kinfold.runtime import Interrupted, PartnerLost, Runtime
 
 
 @dataclass
@@ -154,15 +154,22 @@ def resume(begun: Journal, identity: Mapping[str, Any], run: Runtime) -> Journal
 
 @contextmanager
 def saying_how_to_go_on(run: Runtime) -> Iterator[None]:
-    """Turn Ctrl-C into a sentence.
+    """Turn Ctrl-C, and the end of another process, into a sentence.
 
     Raises
     ------
     Interrupted
         In place of KeyboardInterrupt.
+    PartnerLost
+        In place of what a broken connection to another process raises.
     """
     try:
         yield
+    except RuntimeError as error:
+        if not run.has_lost_a_partner(error):
+            raise
+        saved = "nothing was saved" if run.checkpoint() is None else f"the finished rounds are saved in {run.folder}"
+        raise PartnerLost(f"another process of this run ended before its work was done; {saved}.") from error
     except KeyboardInterrupt:
         if run.checkpoint() is not None:
             words = f"interrupted; the finished rounds are saved in {run.folder}: resume it (--resume) to go on."

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from kinfold.errors import KinfoldError
 
-__all__ = ["is_main", "is_worker", "relaunch", "tell_parent"]
+__all__ = ["is_main", "is_worker", "relaunch", "stop_on_terminate", "tell_parent"]
 
 SENTENCE = "KINFOLD_FAILURE_FILE"
 
@@ -72,9 +75,21 @@ def relaunch(processes: int, arguments: Sequence[str], *, verbose: bool = False)
         if code == 0:
             return
         told = sentence.read_text(encoding="utf-8") if sentence.exists() else ""
-        last = noise.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    why = told or f"One of the {processes} processes ended with code {code}: {' '.join(last)} (--verbose shows more)"
-    raise KinfoldError(why)
+        heard = noise.read_text(encoding="utf-8", errors="replace").strip() if noise.exists() else ""
+    killed = re.search(r"exitcode\s*:\s*-(9|11|7|6)\b", heard)
+    if killed:
+        memory = ", by the system for want of memory perhaps" if killed[1] == "9" else ""
+        told = f"One of the {processes} processes was killed (signal {killed[1]}{memory}). {told}".strip()
+    last = " ".join(heard.splitlines()[-1:])
+    raise KinfoldError(
+        told or f"One of the {processes} processes ended with code {code}: {last} (--verbose shows more)"
+    )
+
+
+def stop_on_terminate() -> None:
+    """Take torchrun's request to end, which follows the end of another process, as a Ctrl-C: what is saved is said."""
+    if is_worker() and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

@@ -33,6 +33,10 @@ class Interrupted(KinfoldError):
     """Ctrl-C stopped a fit; the sentence says what was saved and how to go on."""
 
 
+class PartnerLost(KinfoldError):
+    """Another process of the run ended, so this one cannot go on; the sentence says what was saved."""
+
+
 class Progress:
     """What a run tells whoever watches. This one is silent; the command line passes one that draws.
 
@@ -286,6 +290,14 @@ class Runtime:
         told = torch.tensor(value if self.is_main else 0, dtype=torch.int64, device=device)
         dist.broadcast(told, src=0)
         return int(told)
+
+    def has_lost_a_partner(self, error: BaseException) -> bool:
+        """Whether an error says that another process of the group is gone.
+
+        >>> Runtime().has_lost_a_partner(RuntimeError("shapes do not fit"))
+        False
+        """
+        return _started() and (isinstance(error, dist.DistError) or "gloo" in str(error).lower())
 
     def wait(self) -> None:
         """Wait for all processes."""

@@ -10,7 +10,7 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -33,6 +33,7 @@ __all__ = [
     "duration",
     "for_stream",
     "next_steps",
+    "table",
 ]
 
 
@@ -238,3 +239,25 @@ def describe_plan(plan: Plan) -> list[str]:
     if plan.present:
         lines.append(f"{len(plan.present):,} images were there already")
     return lines
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table for a terminal: texts to the left, numbers to the right.
+
+    >>> table(["features", "acc"], [["pixels", "0.9"], ["JULE", "12.25"]])
+    ['features    acc', 'pixels      0.9', 'JULE      12.25']
+    """
+    widths = [max(len(line[i]) for line in [columns, *rows]) for i in range(len(columns))]
+    right = [all(_is_number(row[i]) for row in rows) for i in range(len(columns))]
+
+    def line(cells: Sequence[str]) -> str:
+        pairs = zip(cells, widths, right, strict=True)
+        return "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in pairs
+        ).rstrip()
+
+    return [line(columns), *(line(row) for row in rows)]
+
+
+def _is_number(text: str) -> bool:
+    return not text or text.replace(".", "", 1).replace("-", "", 1).isdecimal()

@@ -21,7 +21,8 @@ from kinfold.benchmark.scenarios import Scenario, scenario
 if TYPE_CHECKING:
     from kinfold.data import Images
 
-ELSEWHERE = {"speed": "speed"}  # tasks whose work is a function of another module
+# Tasks whose work is done by a module of that name.
+ELSEWHERE = {"speed": "speed", "transfer": "transfer", "verify": "transfer", "stream": "streaming"}
 PREDICTED = 10_000  # images of the rest that the prediction scenario sorts
 
 

@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name that is not valid text must not end the run
             stream.reconfigure(errors="backslashreplace")
+    launch.stop_on_terminate()
     try:
         code = app(args=arguments, prog_name="kinfold", standalone_mode=False, obj={"arguments": arguments})
         sys.stdout.flush()
@@ -50,7 +51,7 @@ def _fail_by(error: Exception, arguments: list[str]) -> int:
         return 2
     from kinfold.errors import KinfoldError
 
-    if type(error).__name__ == "Interrupted":
+    if type(error).__name__ in ("Interrupted", "PartnerLost"):
         return _fail(f"{error} {_stopped(arguments)}", arguments)
     if isinstance(error, KinfoldError):
         return _fail(str(error), arguments)

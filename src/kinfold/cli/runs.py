@@ -239,7 +239,10 @@ def report(
             found = None
             tell(progress, [str(error), "Without them the report shows names in place of pictures."])
         progress.phase("writing the report", None)
-        target = write_report(result, found, out or run / "report.html")
+        from kinfold.evaluate import stored
+
+        pages = [one.page() for one in stored(run)]
+        target = write_report(result, found, out or run / "report.html", evaluations=pages)
     finally:
         progress.done()
     say(f"Written: {target}", "Open it in any browser; it needs no network.")

@@ -1,9 +1,10 @@
-"""The command for sources that do not fit in memory: embed."""
+"""The commands about features: embed writes those of any number of images, evaluate judges those of a run."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,14 +13,31 @@ from kinfold.cli.shared import (
     MACHINE,
     SCIENCE,
     Device,
+    ImagesAt,
     Precision,
     Processes,
+    Run,
     Source,
     Verbose,
     app,
     progress_of,
     say,
 )
+
+if TYPE_CHECKING:
+    from kinfold.data import Images
+    from kinfold.results import Clustering
+
+
+class Protocol(str, Enum):
+    """How the features of a run are judged; the names of `kinfold.evaluate.PROTOCOLS`."""
+
+    linear = "linear"
+    knn = "knn"
+    kmeans = "kmeans"
+    few_labels = "few-labels"
+    retrieval = "retrieval"
+    filters = "filters"
 
 
 @app.command()
@@ -104,3 +122,93 @@ def embed(
             f"{len(shards.about['parts']):,} parts{left})",
             f"Next:    kinfold cluster {out}",
         )
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            metavar="NAME",
+            help="linear (a probe for each layer), knn, kmeans (clusters against classes), few-labels, retrieval, or "
+            "filters (what each looks for, as pictures).",
+        ),
+    ],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="from-folders|FILE",
+            help="The known classes: class folders, or a text file with one a line, or a .npy; those of the run when "
+            "not given.",
+        ),
+    ] = None,
+    images: ImagesAt = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Of the split and of every draw.", rich_help_panel=SCIENCE)
+    ] = 0,
+    no_report: Annotated[bool, typer.Option("--no-report", metavar="", help="Do not write report.html again.")] = False,
+    device: Device = "auto",
+    verbose: Verbose = False,
+) -> None:
+    """Judge the features of a run by a protocol of the papers; labels are used by the judge alone.
+
+    Prints a table, and writes it to RUN/evaluation/ and into the report.
+
+    Example: kinfold evaluate runs/a --protocol linear --labels from-folders
+    """
+    import kinfold
+    from kinfold.evaluate import evaluate as judge
+    from kinfold.evaluate import stored
+    from kinfold.locate import images_of, source_of
+    from kinfold.report import write_report
+    from kinfold.runtime import Runtime
+    from kinfold.terminal import table
+
+    progress = progress_of()
+    try:
+        model = kinfold.load(run)
+        result = model.result_
+        found_images = images_of(result, source_of(result, run, images), progress)
+        y = _labels(labels, result, found_images)
+        found = judge(
+            model, found_images, protocol.value, y, seed=seed, runtime=Runtime(device=device, progress=progress)
+        )
+        written = found.save(run)
+        if not no_report:
+            progress.phase("writing the report", None)
+            write_report(result, found_images, run / "report.html", evaluations=[one.page() for one in stored(run)])
+    finally:
+        progress.done()
+    say(found.title, "")
+    page = found.page()
+    say(*table(page["columns"], page["rows"]), "")
+    say(*found.words, f"Written: {written}" + ("" if no_report else f" and {run / 'report.html'}"))
+
+
+def _labels(given: str | None, result: Clustering, images: Images) -> list[str] | None:
+    """Known classes of the images of a run, one text each, or None when nobody knows them."""
+    import numpy as np
+
+    from kinfold.errors import InputError
+
+    if given == "from-folders":
+        tops = [name.split("/")[0] if "/" in name else "." for name in images.names]
+        if set(tops) == {"."}:
+            raise InputError("--labels from-folders needs class folders; the images of this run lie in one folder.")
+        return tops
+    if given is None:
+        known = result.truth if result.truth is not None else images.labels
+        return None if known is None else [str(label) for label in np.asarray(known).tolist()]
+    path = Path(given)
+    if not path.is_file():
+        raise InputError(f"--labels {given}: no such file; expected from-folders, or a file with one label a line.")
+    if path.suffix == ".npy":
+        from kinfold.data.archives import read_npy
+
+        lines = [str(label) for label in read_npy(path).ravel().tolist()]
+    else:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    if len(lines) != len(images):
+        raise InputError(f"{path.name} has {len(lines)} labels for {len(images)} images; expected one an image.")
+    return lines

@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import os
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,6 +38,7 @@ FORMAT = "kinfold features"
 VERSION = 1
 MANIFEST = "manifest.json"
 LARGEST = 65504.0  # of half precision
+MOST_OPEN = 64  # parts mapped at a time: systems limit maps, and pages of a map count as memory in use
 
 Features = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -199,7 +201,7 @@ class FeatureShards:
     >>> import tempfile, kinfold, torch
     >>> images = np.zeros((5, 8, 8), dtype=np.uint8)
     >>> shards = kinfold.write_features(images, tempfile.mkdtemp() + "/f", torch.nn.Flatten(), part_size=2)
-    >>> shards.shape, shards[[4, 0]].shape, [len(rows) for _, rows in shards.blocks(2)]
+    >>> shards.shape, shards[[4, 0]].shape, [len(rows) for _, rows in shards.blocks(size=2)]
     ((5, 64), (2, 64), [2, 2, 1])
     """
 
@@ -214,41 +216,59 @@ class FeatureShards:
         self.starts: Ints = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self.shape = (int(self.starts[-1]), int(self.about["d"]))
         self.dtype = np.dtype(np.float32)
-        self._parts: dict[int, npt.NDArray[np.float16]] = {}
+        self._parts: OrderedDict[int, npt.NDArray[np.float16]] = OrderedDict()
         self._check = check
+        self._checked: set[int] = set()
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def part(self, number: int) -> npt.NDArray[np.float16]:
         """One part as it lies on disk, mapped into memory ``-> (rows, d)``."""
-        if number not in self._parts:
-            said = self.about["parts"][number]
-            if self._check:
-                found = check_part(self.folder, number)
-                if any(found[key] != said[key] for key in ("rows", "data", "table")):
-                    raise InputError(
-                        f"{self.folder / part_name(number)}.npy is not the part that the manifest names; write the "
-                        "features again."
-                    )
-            path = regular_file(self.folder, f"{part_name(number)}.npy")
-            try:
-                rows: npt.NDArray[np.float16] = np.load(path, mmap_mode="r" if said["rows"] else None)
-            except (ValueError, OSError) as error:
+        if number in self._parts:
+            self._parts.move_to_end(number)
+            return self._parts[number]
+        said = self.about["parts"][number]
+        if self._check and number not in self._checked:
+            found = check_part(self.folder, number)
+            if any(found[key] != said[key] for key in ("rows", "data", "table")):
                 raise InputError(
-                    f"{path} is no array ({error}); write it again with `kinfold embed --resume`."
-                ) from None
-            if rows.shape != (said["rows"], self.shape[1]) or rows.dtype != np.float16:
-                raise InputError(f"{path} is {rows.dtype} {rows.shape}, not what the manifest says; write it again.")
-            self._parts[number] = rows
-        return self._parts[number]
+                    f"{self.folder / part_name(number)}.npy is not the part that the manifest names; write the "
+                    "features again."
+                )
+            self._checked.add(number)
+        path = regular_file(self.folder, f"{part_name(number)}.npy")
+        try:
+            rows: npt.NDArray[np.float16] = np.load(path, mmap_mode="r" if said["rows"] else None)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path} is no array ({error}); write it again with `kinfold embed --resume`.") from None
+        if rows.shape != (said["rows"], self.shape[1]) or rows.dtype != np.float16:
+            raise InputError(f"{path} is {rows.dtype} {rows.shape}, not what the manifest says; write it again.")
+        self._parts[number] = rows
+        if len(self._parts) > MOST_OPEN:
+            self._parts.popitem(last=False)
+        return rows
 
-    def blocks(self, size: int = 8192) -> Iterator[tuple[int, Features]]:
-        """All features in order, at most `size` at a time ``-> (position of the first, (b, d)), ...``."""
+    def blocks(self, rank: int = 0, world: int = 1, *, size: int = 8192) -> Iterator[tuple[int, Features]]:
+        """All features in order, or one process's share of them ``-> (position of the first, (b, d)), ...``.
+
+        Parameters
+        ----------
+        rank, world
+            Blocks are dealt out to `world` processes in turn; this is number `rank`.
+        size
+            Rows in a block, at most: a block does not reach over the end of a part.
+        """
+        turn = 0
         for number, start in enumerate(self.starts[:-1].tolist()):
-            rows = self.part(number)
-            for at in range(0, len(rows), size):
-                yield start + at, np.asarray(rows[at : at + size], dtype=np.float32)
+            for at in range(0, int(self.starts[number + 1]) - start, size):
+                if turn % world == rank:
+                    yield start + at, np.asarray(self.part(number)[at : at + size], dtype=np.float32)
+                turn += 1
+
+    def take(self, index: npt.ArrayLike) -> Features:
+        """Rows by position ``(m,) -> (m, d)``."""
+        return self[np.asarray(index)]
 
     def __getitem__(self, index: Any) -> Features:
         """Rows by position, a mask or a slice ``(m,) -> (m, d)``; a single integer gives ``(d,)``."""

@@ -41,6 +41,7 @@ def write_report(
     *,
     max_thumbnails: int = 10_000,
     title: str | None = None,
+    evaluations: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write the clustering as one self-contained HTML file.
 
@@ -57,6 +58,9 @@ def write_report(
         others are drawn at random; the page says so.
     title : str, optional
         Heading of the browser's window; made from the source by default.
+    evaluations : sequence of mappings
+        What probes found: ``title``, ``columns``, ``rows`` of texts, ``words``, and ``pictures``, pairs of a heading
+        and a ``data:`` address. `kinfold.evaluate.Evaluation.page` makes them.
 
     Returns
     -------
@@ -85,11 +89,17 @@ def write_report(
         raise InputError(f"max_thumbnails is {max_thumbnails}; expected at least 1.")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, _html(clustering, images, max_thumbnails, title).encode("utf-8", errors="replace"))
+    write_bytes(path, _html(clustering, images, max_thumbnails, title, evaluations).encode("utf-8", errors="replace"))
     return path
 
 
-def _html(clustering: Clustering, images: Images | None, max_thumbnails: int, title: str | None) -> str:
+def _html(
+    clustering: Clustering,
+    images: Images | None,
+    max_thumbnails: int,
+    title: str | None,
+    evaluations: Sequence[Mapping[str, Any]],
+) -> str:
     ids, labels = np.unique(clustering.labels, return_inverse=True)
     labels = np.asarray(labels, dtype=np.int64)
     n_clusters = len(ids)
@@ -136,6 +146,7 @@ def _html(clustering: Clustering, images: Images | None, max_thumbnails: int, ti
         "n_rounds": len(clustering.history),
         "health": words.health(run, clustering.history),
         "scores": words.score_rows(scores),
+        "evaluations": evaluations,
         "has_truth": payload["truth"] is not None,
         "run_tables": words.run_tables(run),
         "notes": list(run.get("note") or (images.note if images is not None else [])),

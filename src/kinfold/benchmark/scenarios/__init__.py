@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kinfold.benchmark.datasets import SETS
-from kinfold.benchmark.scenarios import baselines, jule, speed
+from kinfold.benchmark.scenarios import baselines, jule, scale, speed
 from kinfold.benchmark.scenarios.scenario import Scenario
 from kinfold.errors import InputError
 
@@ -21,6 +21,8 @@ FAMILIES: tuple[Iterable[Scenario], ...] = (
     baselines.on_features(),
     jule.ablations(),
     speed.speed(),
+    scale.transfer(),
+    scale.streams(),
 )
 SCENARIOS: dict[str, Scenario] = {s.id: s for family in FAMILIES for s in family}
 GROUPS = tuple(dict.fromkeys(s.group for s in SCENARIOS.values()))  # what `kinfold benchmark` takes for a name
@@ -54,7 +56,7 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     ----------
     name
         ``"jule"``: the paper's table, that is the estimator and, on the same input, k-means and plain graph degree
-        linkage; ``"baselines"``, ``"ablation"``, ``"speed"``; or the id of one scenario.
+        linkage; another of `GROUPS`; or the id of one scenario.
     only
         One set (or, for ``"speed"``, one id).
     preset

@@ -23,7 +23,8 @@ class Scenario:
         Which ``kinfold benchmark`` command runs it.
     task : str
         ``"cluster"``: labels of the set; ``"estimate"``: the same without the number of clusters; ``"predict"``: fit on
-        the set, sort others; ``"speed"``: see `kinfold.benchmark.speed`.
+        the set, sort others; ``"speed"``: see `kinfold.benchmark.speed`; ``"transfer"``, ``"verify"``: learn on another
+        set, or on other people, see `kinfold.benchmark.transfer`; ``"stream"``: see `kinfold.benchmark.streaming`.
     algorithm : str
         A public estimator, or a method of `kinfold.benchmark.baselines` or `kinfold.benchmark.speed`.
     dataset : str or None

@@ -1,0 +1,29 @@
+"""What crosses over to other sets and other people, and streams too large for memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kinfold.benchmark.scenarios.scenario import Scenario
+
+# Learnt on the first, used on the second, as JULE's paper and DeepCluster's claim it.
+TRANSFERS = (
+    ("coil20", "coil100"),
+    ("coil100", "coil20"),
+    ("usps", "mnist-test"),
+    ("mnist-test", "usps"),
+    ("mnist-full", "usps"),
+)
+
+
+def transfer() -> Iterator[Scenario]:
+    for source, target in TRANSFERS:
+        options = {"source": source} | ({"backbone": "convnet"} if "coil100" in (source, target) else {})
+        yield Scenario(f"transfer-{source}-{target}", "transfer", "transfer", "JULE", target, "default", options)
+    for name in ("umist", "cmu-pie"):
+        yield Scenario(f"verify-{name}", "transfer", "verify", "JULE", name, "default")
+
+
+def streams() -> Iterator[Scenario]:
+    for name, n in (("10k", 10_000), ("100k", 100_000), ("1m", 1_000_000)):
+        yield Scenario(f"embed-{name}", "scale", "stream", "JULE", "mnist-full", "fast", {"n": n})

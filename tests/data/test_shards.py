@@ -1,0 +1,125 @@
+"""Tar shards: what is read, what is refused, and what is said when one is damaged."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import tarfile
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from tests.tarshards import digit_shards, encoded, write_tar
+
+from kinfold.data import as_images
+from kinfold.data.images import Skipped
+from kinfold.data.shards import expand, is_shards, samples
+from kinfold.errors import InputError
+
+PICTURE = encoded(np.zeros((8, 8), dtype=np.uint8))
+
+
+class Trap:
+    """Leaves a file when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path("sprung"),)
+
+
+def test_a_sample_has_its_picture_and_its_class(tmp_path: Path) -> None:
+    members = {"a/1.png": PICTURE, "a/1.cls": b" 7\n", "a/1.json": b"{}", "b.JPG": PICTURE, "note": b"x"}
+    path = write_tar(tmp_path / "x.tar", members)
+    skipped: list[Skipped] = []
+    found = list(samples(str(path), skipped))
+    assert [(one.name, one.label) for one in found] == [("x.tar/a/1.png", "7"), ("x.tar/b.jpg", None)]
+    assert found[0].data == PICTURE
+    assert not skipped
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_shards_are_images_like_any_other(tmp_path: Path, mode: str) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 9, 7), dtype=np.uint8)
+    members = {f"{i}.png": encoded(one) for i, one in enumerate(pixels)}
+    images = as_images(write_tar(tmp_path / "x.tar", members, mode))
+    np.testing.assert_array_equal(images.pixels, pixels[:, None])
+    assert images.labels is None
+    assert images.names == ["x.tar/0.png", "x.tar/1.png", "x.tar/2.png"]
+
+
+def test_braces_folders_and_addresses_name_the_same_shards(tmp_path: Path) -> None:
+    pixels = digit_shards(tmp_path / "shards", 3, 4)
+    for shard in (tmp_path / "shards").iterdir():
+        with fsspec.open(f"memory://bucket/{shard.name}", "wb") as file:
+            file.write(shard.read_bytes())
+    for source in (tmp_path / "shards", f"{tmp_path}/shards/digits-{{0..2}}.tar", "memory://bucket/digits-{0..2}.tar"):
+        images = as_images(source)
+        np.testing.assert_array_equal(images.pixels, pixels[:, None])
+        np.testing.assert_array_equal(images.labels, np.arange(12) % 3)
+
+
+def test_names_that_lead_out_are_skipped_and_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    monkeypatch.chdir(inside)
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("../up.png", "/absolute.png", "a/../../b.png", "C:/c.png", "good.png"):
+            info = tarfile.TarInfo(name)
+            info.size = len(PICTURE)
+            archive.addfile(info, io.BytesIO(PICTURE))
+        for kind, name in (
+            (tarfile.SYMTYPE, "link.png"),
+            (tarfile.LNKTYPE, "hard.png"),
+            (tarfile.FIFOTYPE, "fifo.png"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            archive.addfile(info)
+    images = as_images(path)
+    assert images.names == ["x.tar/good.png"]
+    assert len(images.skipped) == 4
+    assert {one.reason for one in images.skipped} == {"its name leads out of the shard"}
+    assert {one.name for one in tmp_path.iterdir()} == {"inside", "x.tar"}
+    assert not list(inside.iterdir())
+
+
+def test_nothing_is_unpickled_and_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    trap = pickle.dumps(Trap())
+    members = {"1.png": PICTURE, "1.pyd": trap, "1.pickle": trap, "1.cls": trap, "2.png": trap, "2.pth": trap}
+    images = as_images(write_tar(tmp_path / "x.tar", members))
+    assert len(images) == 1
+    assert not Path("sprung").exists()
+    with pytest.raises(InputError, match="could not be read"):
+        list(samples("pipe://touch sprung; cat x.tar", []))
+    with pytest.raises(InputError, match=r"pipe:touch sprung; cat x\.tar is not there"):
+        expand("pipe:touch sprung; cat x.tar")
+    assert not Path("sprung").exists()
+
+
+def test_a_damaged_shard_is_one_sentence(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "x.tar", {f"{i}.png": PICTURE * 30 for i in range(9)})
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2 + 700], b"no tar at all" * 99, b""):
+        path.write_bytes(content)
+        with pytest.raises(
+            InputError, match=r"the shard .*x\.tar could not be read to its end \(.+\); replace it"
+        ) as said:
+            list(samples(str(path), []))
+        assert "\n" not in str(said.value)
+    path.unlink()
+    with pytest.raises(InputError, match=r"x\.tar is not there any more; put it back"):
+        list(samples(str(path), []))
+    with pytest.raises(InputError, match=r"1\.tar is not there, nor are 1 more; .* names 2 shards"):
+        expand(f"{tmp_path}/{{1..2}}.tar")
+
+
+def test_what_counts_as_shards(tmp_path: Path) -> None:
+    for name in ("a10.tar", "a9.tar", "sizes.json", ".hidden"):
+        (tmp_path / name).touch()
+    assert is_shards(tmp_path)
+    assert [Path(one).name for one in expand(tmp_path)] == ["a9.tar", "a10.tar"]
+    (tmp_path / "1.png").touch()
+    assert not is_shards(tmp_path)
+    assert not is_shards(tmp_path / "nowhere")
