@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kinfold.algorithms import load
     from kinfold.algorithms.imsat import IMSAT
+    from kinfold.algorithms.imsat_hash import IMSATHash
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
@@ -32,6 +33,7 @@ __all__ = [
     "JULE",
     "Clustering",
     "DeepClusterer",
+    "IMSATHash",
     "Images",
     "InputError",
     "KinfoldError",
@@ -46,6 +48,7 @@ __all__ = [
 
 _HOME = {
     "IMSAT": "kinfold.algorithms.imsat",
+    "IMSATHash": "kinfold.algorithms.imsat_hash",
     "JULE": "kinfold.algorithms.jule",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",

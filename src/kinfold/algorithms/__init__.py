@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinfold.algorithms.imsat import IMSAT
+    from kinfold.algorithms.imsat_hash import IMSATHash
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["IMSAT", "JULE", "about", "load", "names"]
+__all__ = ["IMSAT", "JULE", "IMSATHash", "about", "load", "names"]
 
 _HOME = {
     "IMSAT": "kinfold.algorithms.imsat",
+    "IMSATHash": "kinfold.algorithms.imsat_hash",
     "JULE": "kinfold.algorithms.jule",
 }
 

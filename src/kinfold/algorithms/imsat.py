@@ -52,7 +52,7 @@ from kinfold.ops.adversarial import (
 from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, marginal, used_clusters, verdict
 from kinfold.ops.knn import neighbours
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import embed, fit_epoch, flat, pixels, through
 
 Index = npt.NDArray[np.int64]
 
@@ -523,9 +523,3 @@ def information(p: Tensor, away: Tensor, *, weight: float, allowed: float = 0.0)
 def head(state: State) -> Heads:
     """The heads of a state's network."""
     return cast(Heads, cast(WithHead, state.net).head)
-
-
-def flat(images: Images) -> npt.NDArray[np.float32]:
-    """Images as the network sees them, one row each ``-> (n, d)``."""
-    rows = np.asarray(images.pixels).reshape(len(images), -1).astype(np.float32)
-    return rows / np.float32(255) if images.pixels.dtype == np.uint8 else rows
