@@ -46,6 +46,11 @@ MOST_BITS = 62  # a code must fit an integer
 N_FEATURES = 160
 GAIN = 16.0  # of the bits on features of unit length
 
+RANGES = {
+    "weight_information": (0, 1e3), "reach": (0, 1e3), "n_epochs": (1, 1e6), "least_steps": (1, 1e6), "anneal": (0, 1),
+    "learning_rate": (0, 10),
+}  # fmt: skip
+
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"n_epochs": 30, "view_strength": "auto", "anneal": 0.5, "least_steps": 40, "width": 32},
     "paper": {"n_epochs": 50, "view_strength": 0.0, "anneal": 0.0, "least_steps": 1, "width": 400},
@@ -316,7 +321,7 @@ class IMSATHash(DeepClusterer[HashState]):
     def _set(self, name: str) -> Any:
         """A parameter, or what the preset says where it is None."""
         value = getattr(self, name)
-        return PRESETS[self.preset][name] if value is None else value
+        return PRESETS[self.preset][name] if value is None and name in PRESETS[self.preset] else value
 
     @property
     def _is_released(self) -> bool:
@@ -337,6 +342,12 @@ class IMSATHash(DeepClusterer[HashState]):
             raise InputError(f"n_bits is {self.n_bits!r}; expected a whole number from 1 to {MOST_BITS}.")
         if self.regularizer not in ("adversarial", "random"):
             raise InputError(f"regularizer is {self.regularizer!r}; expected 'adversarial' or 'random'.")
+        for name, (low, high) in RANGES.items():
+            if not low <= self._set(name) <= high:
+                raise InputError(f"{name} is {self._set(name)}; expected {low:g} to {high:g}.")
+        strength = self._set("view_strength")
+        if strength != "auto" and not (isinstance(strength, int | float) and 0 <= strength <= 1):
+            raise InputError(f"view_strength is {strength!r}; expected 'auto' or a number from 0 to 1.")
         if self.batch_size < 10:
             raise InputError(
                 f"batch_size is {self.batch_size}; expected at least 10, or bits cannot be balanced in it."

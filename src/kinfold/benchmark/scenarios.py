@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kinfold.benchmark.datasets import SETS
 from kinfold.errors import InputError
 
-Task = Literal["cluster", "estimate", "predict", "speed"]
-Group = Literal["jule", "baselines", "ablation", "speed"]
+Task = Literal["cluster", "estimate", "predict", "retrieve", "speed"]
+Group = Literal["jule", "imsat", "baselines", "ablation", "speed"]
 
 PRETRAINED = "efficientnet-lite0"
 
@@ -31,7 +31,8 @@ class Scenario:
         Which ``kinfold benchmark`` command runs it.
     task : str
         ``"cluster"``: labels of the set; ``"estimate"``: the same without the number of clusters; ``"predict"``: fit on
-        the set, sort others; ``"speed"``: see `kinfold.benchmark.speed`.
+        the set, sort others; ``"retrieve"``: codes of the set, see `kinfold.ops.retrieval`; ``"speed"``: see
+        `kinfold.benchmark.speed`.
     algorithm : str
         A public estimator, or a method of `kinfold.benchmark.baselines` or `kinfold.benchmark.speed`.
     dataset : str or None
@@ -69,11 +70,13 @@ class Scenario:
         if self.group == "jule" and self.task == "cluster":
             preset = "" if self.variant == "default" else f" --preset {self.variant}"
             return f"kinfold benchmark jule --data DIR --only {self.dataset}{preset}"
+        if self.id == f"imsat-{self.dataset}-default":
+            return f"kinfold benchmark imsat --data DIR --only {self.dataset}"
         return f"kinfold benchmark {self.id} --data DIR"
 
 
 # Sets with a copy at hand, then those for which a user brings one.
-HERE = tuple(name for name, s in SETS.items() if not s.own)
+HERE = tuple(name for name, s in SETS.items() if not s.own and s.kept is None)
 OWN = tuple(name for name, s in SETS.items() if s.own)
 PHOTOGRAPHS = ("flowers5", "imagenet10", "imagenet-dogs", "tiny-imagenet", "cub", "cars", "dogs", "stl10")
 FACES = ("umist", "cmu-pie", "frgc", "ytf")  # the authors merged a fifth of the clusters a period on these, else 0.9
@@ -112,6 +115,16 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "affinity-loss": {"loss": "affinity"},
     "gamma-two": {"gamma": 2.0},
     "narrower": {"width": 50},
+}
+# One change each of IMSAT's default preset, on USPS.
+IMSAT_CHANGES: dict[str, dict[str, Any]] = {
+    "no-warm-start": {"warm_steps": 0},
+    "no-views": {"view_strength": 0.0, "reach": 0.25},
+    "no-adversary": {"reach": 0.0},
+    "adversary-of-the-paper": {"reach": 0.25},
+    "neighbours": {"n_positives": 7},
+    "one-head": {"n_heads": 1},
+    "no-anneal": {"anneal": 0.0},
 }
 DEFECTS = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
 
@@ -228,7 +241,30 @@ def _speed() -> Iterator[Scenario]:
     yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
 
 
-SCENARIOS: dict[str, Scenario] = {s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed())}
+def _imsat() -> Iterator[Scenario]:
+    for name in ("usps", "mnist-test", "mnist-full"):
+        yield Scenario(f"imsat-{name}-default", "imsat", "cluster", "IMSAT", name, "default")
+    yield Scenario("imsat-mnist-full-paper", "imsat", "cluster", "IMSAT", "mnist-full", "paper")
+    rpt = {"regularizer": "random"}
+    yield Scenario("imsat-rpt-mnist-full-paper", "imsat", "cluster", "IMSAT", "mnist-full", "paper", rpt)
+    yield Scenario("imsat-hash-mnist-full", "imsat", "retrieve", "IMSATHash", "mnist-full", "paper", {"n_bits": 16})
+    yield Scenario(
+        "imsat-hash-mnist-full-default", "imsat", "retrieve", "IMSATHash", "mnist-full", parameters={"n_bits": 16}
+    )
+    unequal = "mnist-unbalanced"
+    kept = SETS[unequal].kept or ()
+    for variant, parameters in {
+        "balanced": {}, "prior": {"prior": tuple(k / sum(kept) for k in kept)}, "slack": {"slack": 0.1},
+    }.items():  # fmt: skip
+        yield Scenario(f"imsat-{unequal}-{variant}", "imsat", "cluster", "IMSAT", unequal, "default", parameters)
+    for change, parameters in IMSAT_CHANGES.items():
+        yield Scenario(f"imsat-usps-{change}", "imsat", "cluster", "IMSAT", "usps", "default", parameters)
+    yield Scenario(f"kmeans-pixels-{unequal}", "baselines", "cluster", "kmeans", unequal)
+
+
+SCENARIOS: dict[str, Scenario] = {
+    s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed(), *_imsat())
+}
 
 
 def scenario(identifier: str) -> Scenario:
@@ -246,8 +282,8 @@ def scenario(identifier: str) -> Scenario:
     """
     if identifier not in SCENARIOS:
         raise InputError(
-            f"there is no benchmark scenario {identifier!r}; expected jule, baselines, ablation, speed, tables, or an "
-            f"id such as {', '.join(list(SCENARIOS)[:3])}."
+            f"there is no benchmark scenario {identifier!r}; expected {', '.join(get_args(Group))}, tables, or "
+            f"an id such as {', '.join(list(SCENARIOS)[:3])}."
         )
     return SCENARIOS[identifier]
 
@@ -259,7 +295,8 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     ----------
     name
         ``"jule"``: the paper's table, that is the estimator and, on the same input, k-means and plain graph degree
-        linkage; ``"baselines"``, ``"ablation"``, ``"speed"``; or the id of one scenario.
+        linkage; ``"imsat"``: its default preset, its changes and k-means; ``"baselines"``, ``"ablation"``, ``"speed"``;
+        or the id of one scenario.
     only
         One set (or, for ``"speed"``, one id).
     preset
@@ -275,7 +312,7 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     >>> [s.id for s in select("jule", only="umist")]
     ['jule-umist-default', 'kmeans-pixels-umist', 'gdl-pixels-umist']
     """
-    if name not in ("jule", "baselines", "ablation", "speed"):
+    if name not in get_args(Group):
         return [scenario(name)]
     wanted = [s for s in SCENARIOS.values() if s.group == name]
     if name == "jule":
@@ -283,6 +320,11 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
         wanted = [s for s in tables if preset == "all" or s.variant == (preset or "default")]
         if preset is None:
             wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in BESIDE]
+    if name == "imsat":
+        wanted = [s for s in wanted if preset == "all" or s.preset == (preset or "default")]
+        if preset is None:
+            sets = {s.dataset for s in wanted}
+            wanted += [s for s in SCENARIOS.values() if s.algorithm == "kmeans" and s.dataset in sets]
     if only is not None:
         wanted = [s for s in wanted if only in (s.dataset, s.id)]
     if not wanted:
