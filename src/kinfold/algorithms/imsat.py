@@ -344,7 +344,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         p = outputs(x)
         sat = torch.zeros(p.shape[1], device=p.device)
         with probing(net):
-            if state.strength > 0:
+            if state.strength > 0 or state.positives.shape[1]:
                 sat = sat + self_augmented(p, outputs(run.share(self._second_view(index, state, images, run))))
             if self._set("reach") > 0:
                 radius = run.share(state.radius[index]).to(x)
@@ -365,8 +365,8 @@ class IMSAT(DeepClusterer[ImsatState]):
     def _second_view(self, index: Index, state: ImsatState, images: Images, run: Runtime) -> Tensor:
         """Each image, or one of its neighbours, moved ``(b,) -> (b, ...)``, for the whole batch."""
         if state.positives.shape[1]:
-            drawn = torch.randint(state.positives.shape[1], (len(index),), generator=state.generator).numpy()
-            index = state.positives[index, drawn]
+            place = torch.randint(state.positives.shape[1], (len(index),), generator=state.generator).numpy()
+            index = state.positives[index, place]
         with torch.autocast(run.device_name.split(":")[0], enabled=False):
             return moved(pixels(images, index, run), state.generator, strength=state.strength)
 
@@ -403,11 +403,8 @@ class IMSAT(DeepClusterer[ImsatState]):
     ) -> tuple[dict[str, float | int | str], list[str]]:
         """Measure the answers of all images ``(n, k)``, raise the penalty, start over: columns and sentences."""
         shares, chosen = p.mean(0), int(head(state).chosen)
-        spread, undecided, away = (
-            float(entropy(shares)),
-            float(entropy(p).mean()),
-            float(kl_to_prior(shares, self._prior)),
-        )
+        spread, undecided = float(entropy(shares)), float(entropy(p).mean())
+        away = float(kl_to_prior(shares, self._prior))
         extra: dict[str, float | int | str] = {
             "h_y": spread, "h_y_x": undecided, "kl_prior": away, "mu": state.weight_marginal, "head": chosen,
             "sat": float(state.terms[1, chosen]) / max(1.0, float(state.terms[2, 0])),

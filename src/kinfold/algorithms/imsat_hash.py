@@ -71,7 +71,8 @@ class Bits(nn.Module):
         self.linear, self.gain = nn.Linear(n_features, n_bits), gain
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.linear(x * self.gain).float())
+        # In double: the last digit of a float depends on an image's place in the batch (vector registers and the rest).
+        return torch.sigmoid(self.linear(x * self.gain).double()).float()
 
 
 class NearestCode(nn.Module):
