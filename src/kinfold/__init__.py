@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kinfold.algorithms import load
     from kinfold.algorithms.deepcluster import DeepCluster
+    from kinfold.algorithms.imsat import IMSAT
+    from kinfold.algorithms.imsat_hash import IMSATHash
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "IMSAT",
     "JULE",
     "Clustering",
     "DeepCluster",
     "DeepClusterer",
     "FeatureShards",
+    "IMSATHash",
     "Images",
     "InputError",
     "KinfoldError",
@@ -50,6 +54,8 @@ __all__ = [
 
 _HOME = {
     "JULE": "kinfold.algorithms.jule",
+    "IMSAT": "kinfold.algorithms.imsat",
+    "IMSATHash": "kinfold.algorithms.imsat_hash",
     "DeepCluster": "kinfold.algorithms.deepcluster",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kinfold.benchmark.datasets import SETS
-from kinfold.benchmark.scenarios import baselines, jule, scale, speed
+from kinfold.benchmark.scenarios import baselines, imsat, jule, scale, speed
 from kinfold.benchmark.scenarios.scenario import Scenario
 from kinfold.errors import InputError
 
@@ -21,6 +21,7 @@ FAMILIES: tuple[Iterable[Scenario], ...] = (
     baselines.on_features(),
     jule.ablations(),
     speed.speed(),
+    imsat.imsat(),
     scale.transfer(),
     scale.streams(),
 )
@@ -81,6 +82,8 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
         if preset is None:
             wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in baselines.BESIDE]
     elif name not in ("baselines", "ablation"):
+        if any(s.preset is not None for s in wanted):  # a method with presets: one of them
+            wanted = [s for s in wanted if preset == "all" or s.preset in (None, preset or "default")]
         sets = {s.dataset for s in wanted if s.task == "cluster"}
         wanted += [s for s in SCENARIOS.values() if s.algorithm == "kmeans" and s.dataset in sets]
     if only is not None:

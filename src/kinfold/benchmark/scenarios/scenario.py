@@ -23,8 +23,8 @@ class Scenario:
         Which ``kinfold benchmark`` command runs it.
     task : str
         ``"cluster"``: labels of the set; ``"estimate"``: the same without the number of clusters; ``"predict"``: fit on
-        the set, sort others; ``"speed"``: see `kinfold.benchmark.speed`; ``"transfer"``, ``"verify"``: learn on another
-        set, or on other people, see `kinfold.benchmark.transfer`; ``"stream"``: see `kinfold.benchmark.streaming`.
+        the set, sort others; ``"retrieve"``: codes of the set, see `kinfold.ops.retrieval`. The work of others is a
+        function of a module, see `kinfold.benchmark.worker`.
     algorithm : str
         A public estimator, or a method of `kinfold.benchmark.baselines` or `kinfold.benchmark.speed`.
     dataset : str or None
@@ -62,11 +62,13 @@ class Scenario:
         if self.group == "jule" and self.task == "cluster":
             preset = "" if self.variant == "default" else f" --preset {self.variant}"
             return f"kinfold benchmark jule --data DIR --only {self.dataset}{preset}"
+        if self.id == f"{self.group}-{self.dataset}-default":
+            return f"kinfold benchmark {self.group} --data DIR --only {self.dataset}"
         return f"kinfold benchmark {self.id} --data DIR"
 
 
 # Sets with a copy at hand, then those for which a user brings one.
-HERE = tuple(name for name, s in SETS.items() if not s.own)
+HERE = tuple(name for name, s in SETS.items() if not s.own and s.kept is None)
 OWN = tuple(name for name, s in SETS.items() if s.own)
 PHOTOGRAPHS = ("flowers5", "imagenet10", "imagenet-dogs", "tiny-imagenet", "cub", "cars", "dogs", "stl10")
 FACES = ("umist", "cmu-pie", "frgc", "ytf")  # the authors merged a fifth of the clusters a period on these, else 0.9
