@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinfold.algorithms import load
+    from kinfold.algorithms.imsat import IMSAT
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "IMSAT",
     "JULE",
     "Clustering",
     "DeepClusterer",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "IMSAT": "kinfold.algorithms.imsat",
     "JULE": "kinfold.algorithms.jule",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kinfold.algorithms.imsat import IMSAT
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["JULE", "about", "load", "names"]
+__all__ = ["IMSAT", "JULE", "about", "load", "names"]
 
 _HOME = {
+    "IMSAT": "kinfold.algorithms.imsat",
     "JULE": "kinfold.algorithms.jule",
 }
 

@@ -18,6 +18,18 @@ def shuffled(n: int, batch_size: int, generator: torch.Generator) -> Iterator[In
         yield order[start : start + batch_size]
 
 
+def drawn(n: int, batch_size: int, n_batches: int, generator: torch.Generator) -> Iterator[Index]:
+    """Batches each drawn anew from all n images, without repeats inside a batch ``-> (b,), ...``.
+
+    Examples
+    --------
+    >>> [len(batch) for batch in drawn(5, 3, 4, torch.Generator())]
+    [3, 3, 3, 3]
+    """
+    for _ in range(n_batches):
+        yield torch.randperm(n, generator=generator)[:batch_size].numpy()
+
+
 def by_cluster(
     labels: npt.NDArray[np.integer], batch_size: int, per_cluster: int, n_batches: int, generator: torch.Generator
 ) -> Iterator[Index]:
