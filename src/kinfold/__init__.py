@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinfold.algorithms import load
+    from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.imsat import IMSAT
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "IIC",
     "IMSAT",
     "JULE",
     "Clustering",
@@ -46,6 +48,7 @@ __all__ = [
 
 _HOME = {
     "IMSAT": "kinfold.algorithms.imsat",
+    "IIC": "kinfold.algorithms.iic",
     "JULE": "kinfold.algorithms.jule",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.imsat import IMSAT
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["IMSAT", "JULE", "about", "load", "names"]
+__all__ = ["IIC", "IMSAT", "JULE", "about", "load", "names"]
 
 _HOME = {
     "IMSAT": "kinfold.algorithms.imsat",
+    "IIC": "kinfold.algorithms.iic",
     "JULE": "kinfold.algorithms.jule",
 }
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kinfold.nn.residual import BasicBlock
 from kinfold.nn.subheads import SubHeads
 
 
@@ -130,3 +131,37 @@ class Answer(nn.Module):
 
     def forward(self, logits: Tensor) -> Tensor:
         return logits[:, self.columns].softmax(1)
+
+
+def linear_answer(
+    features: Tensor, target: Tensor, *, sureness: float = 8.0, ridge: float = 1e-3
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a head that answers nearly as `target` does ``(n, d), (n, k) -> (k, d), (k,)``.
+
+    Ridge regression on the centred target, scaled so that a sure answer has logits `sureness` apart.
+    """
+    x, y = features.double(), sureness * target.double()
+    mean, middle = x.mean(0), y.mean(0)
+    x, y = x - mean, y - middle
+    product = x.T @ x
+    product += torch.eye(len(product), dtype=x.dtype, device=x.device) * (ridge * product.diagonal().mean() + 1e-12)
+    weight = torch.linalg.solve(product, x.T @ y).T
+    return weight.float(), (middle - weight @ mean).float()
+
+
+def first_weights(net: TwoHeads) -> None:
+    """First weights as the released code draws them: convolutions Kaiming-normal, linear layers N(0, 0.01^2).
+
+    The fan is that of the input, and that of the output in residual networks; biases 0, batch norm 1 and 0.
+    """
+    residual = any(isinstance(layer, BasicBlock) for layer in net.modules())
+    for layer in (*net.trunk.modules(), net.main, net.over):
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out" if residual else "fan_in", nonlinearity="relu")
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, 0.01)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.reset_running_stats()
+            layer.reset_parameters()
