@@ -12,7 +12,7 @@ kind of image; `as_released` brings back their defects. ``preset="default"`` is 
 - views that turn, shift, stretch and slant the whole image in place of crops, for grey images;
 - a larger rate that falls, and images in new order every epoch;
 - features of unit spread and heads that begin apart, so that no brightness takes all clusters;
-- main sub-heads made anew twice, by joining the clusters of the overclustering that images wander between;
+- all main sub-heads but the best made anew twice, from clusters of the overclustering that images wander between;
 - starts that learn nothing being repeated; no label is looked at for either.
 
 In both, each first view goes through the network once and its outcome is compared with all its second views (equal
@@ -255,9 +255,10 @@ class IIC(DeepClusterer[IICState]):
         first_weights(net, gain=GAIN if self.preset == "default" else None)
         some = torch.randperm(n, generator=generator)[:10_000].numpy()
         x = pixels(images, some, run).cpu()
-        for layer in net.modules():
+        looked = net.look(x)
+        for layer in net.trunk.modules():
             if isinstance(layer, Standardize):
-                layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
+                layer.measure(looked.flatten(1) if layer.mean.ndim == 1 else looked)
         weights = [w for name, w in net.named_parameters() if not name.startswith("front.")]
         optimizer = torch.optim.Adam(weights, self._set("learning_rate"))
         state = IICState(net, optimizer, generator, np.zeros(n, dtype=np.int64))
@@ -448,11 +449,11 @@ class IIC(DeepClusterer[IICState]):
             return [f"started anew, as the network was {found} after {steps} steps"]
         total, span = self._epochs(n), self._span(n)
         if "over" in tables and any(state.epoch - span < share * total <= state.epoch for share in JOINED_AT):
-            self._join(state, images, tables["over"], run)
+            self._join(state, images, tables["over"], best, run)
         return []
 
-    def _join(self, state: IICState, images: Images, tables: Tensor, run: Runtime) -> None:
-        """Make the main sub-heads anew: each answers as one overclustering does with its clusters joined."""
+    def _join(self, state: IICState, images: Images, tables: Tensor, best: int, run: Runtime) -> None:
+        """Make all main sub-heads but the best anew: each answers as one overclustering does with clusters joined."""
         net = cast(TwoHeads, state.net)
         self._measure(state, images, run)
         net.eval()
@@ -461,7 +462,7 @@ class IIC(DeepClusterer[IICState]):
         with torch.no_grad():
             features = torch.cat([net.features(pixels(images, rows, run)) for rows in parts]).float()
             over = cast(nn.Module, net.over)(features).softmax(2)
-        for head in range(net.main.n_heads):
+        for head in set(range(net.main.n_heads)) - {best}:
             names = coarsened(tables[head], self.n_clusters).to(over.device)
             joined = over[:, head] @ nn.functional.one_hot(names, self.n_clusters).to(over)
             net.main.set(head, *linear_answer(features, joined))
