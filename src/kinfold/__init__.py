@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kinfold.algorithms import load
     from kinfold.algorithms.deepcluster import DeepCluster
+    from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.imsat import IMSAT
     from kinfold.algorithms.imsat_hash import IMSATHash
     from kinfold.algorithms.jule import JULE
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "IIC",
     "IMSAT",
     "JULE",
     "Clustering",
@@ -56,6 +58,7 @@ _HOME = {
     "JULE": "kinfold.algorithms.jule",
     "IMSAT": "kinfold.algorithms.imsat",
     "IMSATHash": "kinfold.algorithms.imsat_hash",
+    "IIC": "kinfold.algorithms.iic",
     "DeepCluster": "kinfold.algorithms.deepcluster",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinfold.algorithms.deepcluster import DeepCluster
+    from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.imsat import IMSAT
     from kinfold.algorithms.imsat_hash import IMSATHash
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["IMSAT", "JULE", "DeepCluster", "IMSATHash", "about", "load", "names"]
+__all__ = ["IIC", "IMSAT", "JULE", "DeepCluster", "IMSATHash", "about", "load", "names"]
 
 _HOME = {
     "JULE": "kinfold.algorithms.jule",
     "IMSAT": "kinfold.algorithms.imsat",
     "IMSATHash": "kinfold.algorithms.imsat_hash",
+    "IIC": "kinfold.algorithms.iic",
     "DeepCluster": "kinfold.algorithms.deepcluster",
 }
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from kinfold.benchmark import published, tables
 from kinfold.benchmark.datasets import SETS
-from kinfold.benchmark.scenarios.imsat import CHANGES, SCENARIOS
+from kinfold.benchmark.scenarios import SCENARIOS
+from kinfold.benchmark.scenarios.imsat import CHANGES
 from kinfold.benchmark.tables import NOTHING, Results
 
 COMMAND = "kinfold benchmark imsat --data DIR"
