@@ -1,4 +1,8 @@
-"""Random views of whole batches of images, drawn from one generator; parameters are drawn image by image."""
+"""Random views of whole batches of images, drawn from one generator; parameters are drawn image by image.
+
+Those of a paper carry its name: every view that a published pipeline draws image by image with torchvision is drawn
+here with the same distribution, for a whole batch at once (the tests compare them).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from kinfold.data.photometric import colour_jitter
+from kinfold.data.warp import central_boxes, coin, random_boxes, random_maps, warp
 
 
 def affine(x: Tensor, generator: torch.Generator, *, degrees: float, shift: float, scale: float) -> Tensor:
@@ -44,7 +51,7 @@ def affine(x: Tensor, generator: torch.Generator, *, degrees: float, shift: floa
 
 
 def jitter(x: Tensor, generator: torch.Generator, *, spread: float) -> Tensor:
-    """Add Gaussian noise to vectors ``(b, d) -> (b, d)``.
+    """Add Gaussian noise to vectors or images ``(b, ...) -> (b, ...)``.
 
     Parameters
     ----------
@@ -94,3 +101,88 @@ def strength_within(x: Tensor, generator: torch.Generator, *, reach: float, n_pr
     distances[torch.arange(len(probes)), torch.arange(len(probes))] = torch.inf
     close = distances.min(dim=1).values.median()
     return float((reach * close / far.clamp(min=1e-12)).clamp(max=1.0))
+
+
+# -- invariant information clustering (Ji 2019, released code) ---------------------------------------------------------
+
+
+def iic_mnist_plain(x: Tensor, generator: torch.Generator, *, crop: int = 20, size: int = 24) -> Tensor:
+    """The first view of digits: a crop, at a random place or the middle with equal chance ``(b, 1, h, w) -> ...``.
+
+    Parameters
+    ----------
+    crop : int
+        Its side in pixels; 20 of MNIST's 28.
+    size : int
+        The crop is resized to this.
+
+    Examples
+    --------
+    >>> iic_mnist_plain(torch.rand(2, 1, 28, 28), torch.Generator()).shape
+    torch.Size([2, 1, 24, 24])
+    """
+    anywhere = random_boxes(len(x), x.shape, [crop], generator)
+    middle = central_boxes(len(x), x.shape, crop)
+    box = torch.where(coin(len(x), generator)[:, None], anywhere, middle)
+    return warp(x, (size, size), box=box)
+
+
+def iic_mnist_transformed(
+    x: Tensor, generator: torch.Generator, *, crops: tuple[int, ...] = (16, 20, 24), size: int = 24
+) -> Tensor:
+    """The second view of digits ``(b, 1, h, w) -> (b, 1, size, size)``.
+
+    Every other image is turned by up to 25 degrees (nearest pixel, black outside), then a crop of a random size at a
+    random place is resized, and brightness and contrast change by up to 0.4.
+
+    Parameters
+    ----------
+    crops : tuple of int
+        Sides in pixels, of MNIST's 28.
+    size : int
+        The crop is resized to this.
+    """
+    turns = random_maps(len(x), generator, degrees=25, probability=0.5)
+    x = warp(x, (x.shape[2], x.shape[3]), matrix=turns, mode="nearest")
+    x = warp(x, (size, size), box=random_boxes(len(x), x.shape, crops, generator))
+    return colour_jitter(x, generator, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.125)
+
+
+def iic_colour_plain(x: Tensor, generator: torch.Generator, *, crop: int = 20, size: int = 32) -> Tensor:
+    """The first view of colour images: a random crop, resized; still in colour ``(b, 3, h, w) -> (b, 3, size, size)``.
+
+    Parameters
+    ----------
+    crop : int
+        Its side in pixels: 20 of CIFAR's 32, 64 of STL's 96.
+    size : int
+        The crop is resized to this: 32, and 64 for STL.
+    """
+    return warp(x, (size, size), box=random_boxes(len(x), x.shape, [crop], generator))
+
+
+def iic_colour_transformed(x: Tensor, generator: torch.Generator, *, crop: int = 20, size: int = 32) -> Tensor:
+    """The second view of colour images: random crop, mirror, colours ``(b, 3, h, w) -> (b, 3, size, size)``.
+
+    Brightness, contrast and saturation change by up to 0.4, the hue by up to an eighth of the circle. The released
+    pipeline ends with `kinfold.data.photometric.grey`, or keeps the colours beside the edges.
+
+    Parameters
+    ----------
+    crop, size : int
+        As for `iic_colour_plain`.
+    """
+    box = random_boxes(len(x), x.shape, [crop], generator)
+    x = warp(x, (size, size), box=box, mirrored=coin(len(x), generator))
+    return colour_jitter(x, generator, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.125)
+
+
+def central(x: Tensor, *, crop: int, size: int) -> Tensor:
+    """The view that is evaluated: the middle, resized, without chance ``(b, c, h, w) -> (b, c, size, size)``.
+
+    Examples
+    --------
+    >>> central(torch.rand(2, 1, 28, 28), crop=20, size=24).shape
+    torch.Size([2, 1, 24, 24])
+    """
+    return warp(x, (size, size), box=central_boxes(len(x), x.shape, crop))

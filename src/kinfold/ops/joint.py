@@ -1,0 +1,67 @@
+"""The joint table of two assignments of the same images, and what one tells about the other.
+
+Ji, Henriques, Vedaldi, ICCV 2019, arXiv 1807.06653, equations 2 and 3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SMALLEST = 2.220446049250313e-16  # of a probability inside a logarithm, as in the released code
+
+
+def joint_table(first: Tensor, second: Tensor) -> Tensor:
+    """Joint distribution of paired soft assignments, for any number of sub-heads ``(b, s, k), (b, s, k) -> (s, k, k)``.
+
+    Symmetric, because which of two views came first means nothing; entries of a table sum to one. Computed in float32
+    also under autocast (in float64 for float64), as a table of many clusters has entries that bfloat16 rounds away.
+
+    The table is a mean over pairs, so with several processes either the assignments go through ``run.gather`` before,
+    or tables of equal shares through ``run.mean`` after. It is linear in each side: the mean of an image's several
+    second views gives the table of all its pairs.
+
+    Parameters
+    ----------
+    first, second
+        Probabilities; row i of both belongs to image i.
+
+    Examples
+    --------
+    >>> p = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
+    >>> joint_table(p, p)
+    tensor([[[0.5000, 0.0000],
+             [0.0000, 0.5000]]])
+    """
+    with torch.autocast(first.device.type, enabled=False):
+        one, two = (x if x.dtype == torch.float64 else x.float() for x in (first, second))
+        table = torch.einsum("bsi,bsj->sij", one, two)
+        table = (table + table.transpose(1, 2)) / 2
+        return table / table.sum((1, 2), keepdim=True)
+
+
+def table_information(table: Tensor, *, marginal_weight: float = 1.0) -> Tensor:
+    """Mutual information of rows and columns of each table, in nats ``(s, k, k) -> (s,)``.
+
+    ``sum P_ij (log P_ij - lambda log P_i - lambda log P_j)``, at most log k for lambda 1: reached by certain answers
+    that agree and use all clusters alike.
+
+    Parameters
+    ----------
+    table
+        As `joint_table` gives.
+    marginal_weight
+        The paper's lambda. Above 1 it adds (lambda - 1) times the entropies of both marginals.
+
+    Examples
+    --------
+    >>> table_information(torch.eye(2)[None] / 2)
+    tensor([0.6931])
+    >>> table_information(torch.full((1, 2, 2), 0.25))
+    tensor([0.])
+    """
+    with torch.autocast(table.device.type, enabled=False):
+        rows = table.sum(2, keepdim=True).clamp_min(SMALLEST)
+        columns = table.sum(1, keepdim=True).clamp_min(SMALLEST)
+        table = table.clamp_min(SMALLEST)
+        return (table * (table.log() - marginal_weight * (rows.log() + columns.log()))).sum((1, 2))
