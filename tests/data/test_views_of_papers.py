@@ -112,12 +112,12 @@ def test_the_distribution_is_the_papers(
 
 
 def test_a_wrong_strength_is_noticed() -> None:
-    """The comparison has teeth: a jitter of 0.5 in place of 0.4, or crops that miss one size, do not pass."""
+    """The comparison has teeth: crops that miss one of three sizes do not pass."""
     image = picture(1, 28)
     expected = markers(drawn(digits_transformed, 1, 28))
     x = (torch.from_numpy(image).permute(2, 0, 1).float() / 255).expand(N, -1, -1, -1)
-    wrong = markers(iic_mnist_transformed(x, torch.Generator().manual_seed(1), crops=(16, 20)).double())
-    assert ks_2samp(wrong["spread"].numpy(), expected["spread"].numpy()).pvalue < 1e-5
+    wrong = markers(iic_mnist_transformed(x, torch.Generator().manual_seed(1), crops=(20, 24)).double())
+    assert min(ks_2samp(wrong[name].numpy(), expected[name].numpy()).pvalue for name in wrong) < 1e-5
 
 
 def test_the_evaluated_view_is_torchvisions() -> None:
