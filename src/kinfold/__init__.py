@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinfold.algorithms import load
+    from kinfold.algorithms.iic_segmentation import IICSegmentation
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
@@ -30,6 +31,7 @@ __all__ = [
     "JULE",
     "Clustering",
     "DeepClusterer",
+    "IICSegmentation",
     "Images",
     "InputError",
     "KinfoldError",
@@ -46,6 +48,7 @@ _HOME = {
     "JULE": "kinfold.algorithms.jule",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",
+    "IICSegmentation": "kinfold.algorithms.iic_segmentation",
     "Images": "kinfold.data",
     "InputError": "kinfold.errors",
     "KinfoldError": "kinfold.errors",

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kinfold.algorithms.iic_segmentation import IICSegmentation
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["JULE", "about", "load", "names"]
+__all__ = ["JULE", "IICSegmentation", "about", "load", "names"]
 
 _HOME = {
+    "IICSegmentation": "kinfold.algorithms.iic_segmentation",
     "JULE": "kinfold.algorithms.jule",
 }
+_OF_PIXELS = {"IICSegmentation"}  # its classes are of pixels, so it sorts no images
 
 
 def __getattr__(name: str) -> Any:
@@ -28,12 +31,12 @@ def __getattr__(name: str) -> Any:
 
 
 def names() -> list[str]:
-    """Name every algorithm, in the order of the alphabet.
+    """Name every algorithm that clusters images, in the order of the alphabet.
 
     >>> "JULE" in names()
     True
     """
-    return sorted(_HOME)
+    return sorted(set(_HOME) - _OF_PIXELS)
 
 
 def about(name: str) -> list[str]:

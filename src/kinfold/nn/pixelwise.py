@@ -1,0 +1,117 @@
+"""Networks with an answer for every pixel: IIC's Net10a with its heads."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kinfold.nn.edges import Sobel
+
+SMALLEST_PICTURE = 16  # pixels of the shorter side that the network can look at
+
+
+def net10a(channels: int, *, width: int = 64, as_released: bool = False) -> nn.Sequential:
+    """Trunk for segmentation ``(b, c, h, w) -> (b, 8 width, h / 2, w / 2)``: six 3 x 3 convolutions, two of them wide.
+
+    Ji, Henriques, Vedaldi 2019, released code: 64, 128, halved, 256, 256, 512, 512 maps, each with batch norm and
+    rectifier.
+
+    Parameters
+    ----------
+    channels : int
+        Of the input.
+    width : int
+        Maps of the first convolution, 64 in the paper.
+    as_released : bool
+        The two convolutions of dilation 2 are padded by 1 only, so that the map loses two pixels on each side and is
+        then stretched. Otherwise every answer stays where its pixel is.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net10a(3, width=4)(torch.zeros(1, 3, 16, 20)).shape
+    torch.Size([1, 32, 8, 10])
+    """
+    plan = [(width, 1), (2 * width, 1), (0, 0), (4 * width, 1), (4 * width, 1), (8 * width, 2), (8 * width, 2)]
+    layers: list[nn.Module] = []
+    for maps, dilation in plan:
+        if not maps:
+            layers.append(nn.MaxPool2d(2, 2))
+            continue
+        padding = 1 if as_released else dilation
+        layers += [
+            nn.Conv2d(channels, maps, 3, padding=padding, dilation=dilation, bias=False),
+            nn.BatchNorm2d(maps),
+            nn.ReLU(inplace=True),
+        ]
+        channels = maps
+    return nn.Sequential(*layers)
+
+
+class PixelNetwork(nn.Module):
+    """Soft classes of every pixel, by two heads on one trunk.
+
+    Parameters
+    ----------
+    channels : int
+        Of the input: 1 or 3.
+    n_clusters, n_overclusters : int
+        Classes of the final head and of the auxiliary one.
+    n_heads : int
+        Sub-heads of each.
+    width : int
+    edges : bool
+        Sobel derivatives join the input.
+    as_released : bool
+        See `net10a`; the heads, 1 x 1 without bias, then answer for a border of one pixel of nothing too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = PixelNetwork(3, 2, 5, width=4)
+    >>> net(torch.rand(1, 3, 16, 20)).shape, net(torch.rand(1, 3, 16, 20), over=True).shape
+    (torch.Size([1, 1, 2, 8, 10]), torch.Size([1, 1, 5, 8, 10]))
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        n_clusters: int,
+        n_overclusters: int,
+        *,
+        n_heads: int = 1,
+        width: int = 64,
+        edges: bool = True,
+        as_released: bool = False,
+    ) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        seen = channels + 2 if edges else channels
+        trunk = net10a(seen, width=width, as_released=as_released)
+        self.trunk = nn.Sequential(Sobel(include_rgb=True) if edges else nn.Identity(), *trunk)
+        border = 1 if as_released else 0
+        self.final = nn.Conv2d(8 * width, n_heads * n_clusters, 1, padding=border, bias=False)
+        self.over = nn.Conv2d(8 * width, n_heads * n_overclusters, 1, padding=border, bias=False)
+
+    def forward(self, x: Tensor, over: bool = False) -> Tensor:
+        """Probabilities at half the resolution ``(b, c, h, w) -> (b, s, k, h / 2, w / 2)``, s sub-heads."""
+        return self.probabilities(self.trunk(x), over=over)
+
+    def probabilities(self, maps: Tensor, *, over: bool) -> Tensor:
+        """Softmax of all sub-heads of one head ``(b, d, h, w) -> (b, s, k, h, w)`` float32."""
+        scores = (self.over if over else self.final)(maps)
+        return scores.unflatten(1, (self.n_heads, -1)).float().softmax(2)
+
+
+def stretched(p: Tensor, size: tuple[int, int]) -> Tensor:
+    """Probabilities at the resolution of the picture ``(b, s, k, h, w) -> (b, s, k, H, W)``, bilinear.
+
+    Examples
+    --------
+    >>> import torch
+    >>> stretched(torch.tensor([1.0, 0.0]).reshape(1, 1, 2, 1, 1), (2, 2))[0, 0, 0]
+    tensor([[1., 1.],
+            [1., 1.]])
+    """
+    flat = functional.interpolate(p.flatten(0, 1), size, mode="bilinear", align_corners=False)
+    return flat.unflatten(0, p.shape[:2])
