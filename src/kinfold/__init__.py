@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinfold.algorithms import load
+    from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.iic_segmentation import IICSegmentation
+    from kinfold.algorithms.imsat import IMSAT
+    from kinfold.algorithms.information_study import InformationStudy
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
@@ -28,11 +31,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "IIC",
+    "IMSAT",
     "JULE",
     "Clustering",
     "DeepClusterer",
     "IICSegmentation",
     "Images",
+    "InformationStudy",
     "InputError",
     "KinfoldError",
     "MergeTree",
@@ -45,11 +51,14 @@ __all__ = [
 ]
 
 _HOME = {
+    "IMSAT": "kinfold.algorithms.imsat",
+    "IIC": "kinfold.algorithms.iic",
     "JULE": "kinfold.algorithms.jule",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",
     "IICSegmentation": "kinfold.algorithms.iic_segmentation",
     "Images": "kinfold.data",
+    "InformationStudy": "kinfold.algorithms.information_study",
     "InputError": "kinfold.errors",
     "KinfoldError": "kinfold.errors",
     "MergeTree": "kinfold.ops.agglomerate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def test_entropies_by_hand() -> None:
     # KL of (1, 0) from (1/4, 3/4), log 4, and of (1/2, 1/2) from itself, 0.
     target, q = torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([[0.25, 0.75], [0.5, 0.5]])
     torch.testing.assert_close(info.kl(target, q), torch.tensor(math.log(4) / 2))
-    torch.testing.assert_close(info.kl_to_prior(target[0], q[0]), torch.tensor(math.log(4)))
+    torch.testing.assert_close(info.kl_to_prior(target[0], q[0].flip(0)), torch.tensor(math.log(4 / 3)))
 
 
 @settings(max_examples=20, deadline=None)
@@ -63,6 +64,15 @@ def test_information_lies_between_nought_and_log_k(n: int, k: int, seed: int, sh
     assert float(info.kl(p, q)) > -1e-6
     permuted = torch.randperm(k, generator=torch.Generator().manual_seed(seed))
     torch.testing.assert_close(info.mutual_information(p[:, permuted]), info.mutual_information(p))
+
+
+@settings(max_examples=20, deadline=None)
+@given(k=st.integers(2, 5), seed=st.integers(0, 999))
+def test_the_prior_is_matched_as_well_as_can_be(k: int, seed: int) -> None:
+    shares, prior = rows(1, k, seed).softmax(1)[0].detach(), rows(1, k, seed + 1).softmax(1)[0].detach()
+    ours = info.kl_to_prior(shares, prior.sort(descending=True).values)
+    best = min(float(info.divergence(shares, prior[list(order)])) for order in permutations(range(k)))
+    np.testing.assert_allclose(float(ours), best, atol=1e-9)
 
 
 def test_a_running_marginal_has_the_gradient_of_the_batch() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 from tests.references import joint_information
 
-from kinfold.ops.joint import joint_table, table_information
+from kinfold.ops.joint import _cost_of_joining, coarsened, joint_table, table_information
 
 
 def answers(b: int, s: int, k: int, seed: int = 0) -> torch.Tensor:
@@ -95,3 +95,29 @@ def test_empty_cells_give_numbers() -> None:
     value.backward()
     assert float(value.detach()) == pytest.approx(0, abs=1e-6)
     assert sure.grad is not None and bool(torch.isfinite(sure.grad).all())
+
+
+def test_joining_costs_what_the_information_falls_by() -> None:
+    p = joint_table(answers(200, 1, 6), answers(200, 1, 6))[0]
+    cost = _cost_of_joining(p)
+    for i in range(6):
+        for j in range(6):
+            if i == j:
+                continue
+            to = torch.arange(6)
+            to[to == max(i, j)] = min(i, j)
+            one_hot = torch.eye(6, dtype=torch.float64)[to]
+            joined = one_hot.T @ p @ one_hot
+            fall = table_information(p[None]) - table_information(joined[None])
+            torch.testing.assert_close(cost[i, j], fall[0], atol=1e-9, rtol=0)
+
+
+def test_an_overclustering_is_joined_into_its_blocks() -> None:
+    """Nine clusters of three blocks: inside a block images wander between clusters, across blocks they do not."""
+    block = torch.arange(9) % 3
+    p = torch.where(block[:, None] == block[None], 1.0, 0.01).double()
+    p = p / p.sum()
+    found = coarsened(p, 3)
+    assert len(torch.unique(found)) == 3
+    assert torch.equal(found[:, None] == found[None], block[:, None] == block[None])
+    torch.testing.assert_close(coarsened(p, 9), torch.arange(9))

@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.iic_segmentation import IICSegmentation
+    from kinfold.algorithms.imsat import IMSAT
+    from kinfold.algorithms.information_study import InformationStudy
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["JULE", "IICSegmentation", "about", "load", "names"]
+__all__ = ["IIC", "IMSAT", "JULE", "IICSegmentation", "InformationStudy", "about", "load", "names"]
 
 _HOME = {
+    "IMSAT": "kinfold.algorithms.imsat",
+    "IIC": "kinfold.algorithms.iic",
     "IICSegmentation": "kinfold.algorithms.iic_segmentation",
+    "InformationStudy": "kinfold.algorithms.information_study",
     "JULE": "kinfold.algorithms.jule",
 }
 _OF_PIXELS = {"IICSegmentation"}  # its classes are of pixels, so it sorts no images

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kinfold.benchmark import study
 from kinfold.benchmark.datasets import SETS
 from kinfold.errors import InputError
 
 Task = Literal["cluster", "estimate", "predict", "speed"]
-Group = Literal["jule", "baselines", "ablation", "speed"]
+Group = Literal["jule", "baselines", "ablation", "speed", "information-study"]
 
 PRETRAINED = "efficientnet-lite0"
 
@@ -66,6 +67,8 @@ class Scenario:
         """The command that makes this result, without the number of seeds."""
         if self.group == "speed":
             return f"kinfold benchmark speed --only {self.id}"
+        if self.group == "information-study":
+            return f"kinfold benchmark information-study --data DIR --only {self.id}"
         if self.group == "jule" and self.task == "cluster":
             preset = "" if self.variant == "default" else f" --preset {self.variant}"
             return f"kinfold benchmark jule --data DIR --only {self.dataset}{preset}"
@@ -228,7 +231,17 @@ def _speed() -> Iterator[Scenario]:
     yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
 
 
-SCENARIOS: dict[str, Scenario] = {s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed())}
+def _study() -> Iterator[Scenario]:
+    for name, row in study.ROWS.items():
+        parameters = study.REDUCED | row.parameters
+        yield Scenario(
+            f"study-{name}", "information-study", "cluster", "InformationStudy", "mnist-test", "paper", parameters
+        )
+
+
+SCENARIOS: dict[str, Scenario] = {
+    s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed(), *_study())
+}
 
 
 def scenario(identifier: str) -> Scenario:
@@ -246,8 +259,8 @@ def scenario(identifier: str) -> Scenario:
     """
     if identifier not in SCENARIOS:
         raise InputError(
-            f"there is no benchmark scenario {identifier!r}; expected jule, baselines, ablation, speed, tables, or an "
-            f"id such as {', '.join(list(SCENARIOS)[:3])}."
+            f"there is no benchmark scenario {identifier!r}; expected jule, baselines, ablation, speed, "
+            f"information-study, tables, or an id such as {', '.join(list(SCENARIOS)[:3])}."
         )
     return SCENARIOS[identifier]
 
@@ -259,7 +272,7 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     ----------
     name
         ``"jule"``: the paper's table, that is the estimator and, on the same input, k-means and plain graph degree
-        linkage; ``"baselines"``, ``"ablation"``, ``"speed"``; or the id of one scenario.
+        linkage; ``"baselines"``, ``"ablation"``, ``"speed"``, ``"information-study"``; or the id of one scenario.
     only
         One set (or, for ``"speed"``, one id).
     preset
@@ -275,7 +288,7 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     >>> [s.id for s in select("jule", only="umist")]
     ['jule-umist-default', 'kmeans-pixels-umist', 'gdl-pixels-umist']
     """
-    if name not in ("jule", "baselines", "ablation", "speed"):
+    if name not in ("jule", "baselines", "ablation", "speed", "information-study"):
         return [scenario(name)]
     wanted = [s for s in SCENARIOS.values() if s.group == name]
     if name == "jule":

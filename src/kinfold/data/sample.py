@@ -18,6 +18,18 @@ def shuffled(n: int, batch_size: int, generator: torch.Generator) -> Iterator[In
         yield order[start : start + batch_size]
 
 
+def drawn(n: int, batch_size: int, n_batches: int, generator: torch.Generator) -> Iterator[Index]:
+    """Batches each drawn anew from all n images, without repeats inside a batch ``-> (b,), ...``.
+
+    Examples
+    --------
+    >>> [len(batch) for batch in drawn(5, 3, 4, torch.Generator())]
+    [3, 3, 3, 3]
+    """
+    for _ in range(n_batches):
+        yield torch.randperm(n, generator=generator)[:batch_size].numpy()
+
+
 def by_cluster(
     labels: npt.NDArray[np.integer], batch_size: int, per_cluster: int, n_batches: int, generator: torch.Generator
 ) -> Iterator[Index]:
@@ -71,3 +83,22 @@ def _groups(labels: npt.NDArray[np.integer], per_cluster: int, generator: torch.
     cuts = np.flatnonzero(begins)
     groups = np.split(order, cuts[1:])
     return [groups[i] for i in torch.randperm(len(groups), generator=generator).tolist()]
+
+
+def even(n: int, batch_size: int, generator: torch.Generator | None) -> Iterator[Index]:
+    """One pass over n images in batches of nearly equal size, at most `batch_size` ``-> (b,), ...``.
+
+    No batch is a left-over of a few images, whose statistics would be noise.
+
+    Parameters
+    ----------
+    generator
+        Shuffles; None keeps the stored order.
+
+    Examples
+    --------
+    >>> [len(batch) for batch in even(10, 4, None)]
+    [4, 3, 3]
+    """
+    order = np.arange(n) if generator is None else torch.randperm(n, generator=generator).numpy()
+    yield from np.array_split(order, -(-n // batch_size))

@@ -186,3 +186,36 @@ def central(x: Tensor, *, crop: int, size: int) -> Tensor:
     torch.Size([2, 1, 24, 24])
     """
     return warp(x, (size, size), box=central_boxes(len(x), x.shape, crop))
+
+
+# -- our own -----------------------------------------------------------------------------------------------------------
+
+
+def swayed(x: Tensor, generator: torch.Generator, *, strength: float = 1.0) -> Tensor:
+    """A strong random view that loses no part of the image ``(b, ...) -> (b, ...)``.
+
+    Turned by up to 25 degrees, slanted by up to 20, shifted by up to an eighth of the side, 0.75 to 1.35 times as
+    large, and changed in brightness, contrast and, in colour, saturation by up to 0.4 and hue by an eighth; vectors get
+    noise of 0.3 times their spread.
+
+    Parameters
+    ----------
+    strength : float
+        All of these are multiplied by it.
+
+    Examples
+    --------
+    >>> x = torch.rand(2, 1, 28, 28)
+    >>> torch.allclose(swayed(x, torch.Generator(), strength=0.0), x, atol=1e-5)
+    True
+    """
+    if x.ndim == 2:
+        return moved(x, generator, strength=strength)
+    h, w = x.shape[-2:]
+    maps = random_maps(
+        len(x), generator, degrees=25 * strength, shift=(w / 8 * strength, h / 8 * strength),
+        scale=(1 - 0.25 * strength, 1 + 0.35 * strength), shear=20 * strength,
+    )  # fmt: skip
+    x = warp(x, (h, w), matrix=maps, padding="border")
+    colours = 0.4 * strength
+    return colour_jitter(x, generator, brightness=colours, contrast=colours, saturation=colours, hue=0.125 * strength)

@@ -47,6 +47,54 @@ class WithHead(nn.Module):
         return scores.float().softmax(1)
 
 
+class Heads(nn.Module):
+    """Several linear heads on the same features, of which one answers ``(b, d) -> (b, k)`` logits.
+
+    Heads that start apart end in different optima of one loss; the best is chosen by that loss, without labels.
+
+    Parameters
+    ----------
+    n_features, n_clusters, n_heads : int
+    gain : float
+        What features are multiplied by: of unit length they need it, or logits stay small for long.
+
+    Attributes
+    ----------
+    chosen : () int64
+        The head that answers; saved with the weights.
+
+    Examples
+    --------
+    >>> heads = Heads(4, 3, 5)
+    >>> heads(torch.zeros(2, 4)).shape, heads.all(torch.zeros(2, 4)).shape, heads.answering()
+    (torch.Size([2, 3]), torch.Size([2, 5, 3]), Linear(in_features=4, out_features=3, bias=True))
+    """
+
+    chosen: Tensor
+
+    def __init__(self, n_features: int, n_clusters: int, n_heads: int = 1, *, gain: float = 1.0) -> None:
+        super().__init__()
+        self.n_clusters, self.n_heads, self.gain = n_clusters, n_heads, gain
+        self.linear = nn.Linear(n_features, n_clusters * n_heads)
+        self.register_buffer("chosen", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.all(features)[:, int(self.chosen)]
+
+    def all(self, features: Tensor) -> Tensor:
+        """Logits of every head ``(b, d) -> (b, h, k)``, in float32."""
+        logits: Tensor = self.linear(features * self.gain)
+        return logits.float().view(-1, self.n_heads, self.n_clusters)
+
+    def answering(self) -> nn.Linear:
+        """The chosen head as a layer of its own ``(b, d) -> (b, k)``."""
+        start = int(self.chosen) * self.n_clusters
+        rows = slice(start, start + self.n_clusters)
+        layer: nn.Linear = nn.utils.skip_init(nn.Linear, self.linear.in_features, self.n_clusters)  # type: ignore[no-untyped-call]
+        layer.load_state_dict({"weight": self.linear.weight[rows] * self.gain, "bias": self.linear.bias[rows]})
+        return layer.to(self.linear.weight.device)
+
+
 class NeighborVote(nn.Module):
     """Probability of each cluster by a weighted vote of the nearest fitted images ``(b, d) -> (b, k)``.
 

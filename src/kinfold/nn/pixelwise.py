@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,7 +29,6 @@ def net10a(channels: int, *, width: int = 64, as_released: bool = False) -> nn.S
 
     Examples
     --------
-    >>> import torch
     >>> net10a(3, width=4)(torch.zeros(1, 3, 16, 20)).shape
     torch.Size([1, 32, 8, 10])
     """
@@ -65,13 +65,22 @@ class PixelNetwork(nn.Module):
     as_released : bool
         See `net10a`; the heads, 1 x 1 without bias, then answer for a border of one pixel of nothing too.
 
+    Attributes
+    ----------
+    membership : (s, K, k)
+        Which auxiliary class goes into which final one, in ones and noughts.
+    chosen : () int64
+        The candidate that answers.
+
     Examples
     --------
-    >>> import torch
     >>> net = PixelNetwork(3, 2, 5, width=4)
     >>> net(torch.rand(1, 3, 16, 20)).shape, net(torch.rand(1, 3, 16, 20), over=True).shape
     (torch.Size([1, 1, 2, 8, 10]), torch.Size([1, 1, 5, 8, 10]))
     """
+
+    membership: Tensor
+    chosen: Tensor
 
     def __init__(
         self,
@@ -92,10 +101,22 @@ class PixelNetwork(nn.Module):
         border = 1 if as_released else 0
         self.final = nn.Conv2d(8 * width, n_heads * n_clusters, 1, padding=border, bias=False)
         self.over = nn.Conv2d(8 * width, n_heads * n_overclusters, 1, padding=border, bias=False)
+        self.register_buffer("membership", torch.zeros(n_heads, n_overclusters, n_clusters))
+        self.register_buffer("chosen", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor, over: bool = False) -> Tensor:
         """Probabilities at half the resolution ``(b, c, h, w) -> (b, s, k, h / 2, w / 2)``, s sub-heads."""
         return self.probabilities(self.trunk(x), over=over)
+
+    def candidates(self, x: Tensor) -> Tensor:
+        """What every final sub-head says, then every auxiliary one with its classes joined ``-> (b, 2 s, k, h, w)``."""
+        maps = self.trunk(x)
+        joined = torch.einsum("bsohw,sok->bskhw", self.probabilities(maps, over=True), self.membership)
+        return torch.cat([self.probabilities(maps, over=False), joined], 1)
+
+    def answer(self, x: Tensor) -> Tensor:
+        """What the chosen candidate says ``(b, c, h, w) -> (b, k, h / 2, w / 2)``."""
+        return self.candidates(x)[:, int(self.chosen)]
 
     def probabilities(self, maps: Tensor, *, over: bool) -> Tensor:
         """Softmax of all sub-heads of one head ``(b, d, h, w) -> (b, s, k, h, w)`` float32."""
@@ -108,7 +129,6 @@ def stretched(p: Tensor, size: tuple[int, int]) -> Tensor:
 
     Examples
     --------
-    >>> import torch
     >>> stretched(torch.tensor([1.0, 0.0]).reshape(1, 1, 2, 1, 1), (2, 2))[0, 0, 0]
     tensor([[1., 1.],
             [1., 1.]])

@@ -14,11 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 XI = 10.0  # length of the probe
+TENTH = 10  # place of the neighbour that sets the radius among the other images: the eleventh, as IMSAT's code counts
 
 
 @contextmanager
@@ -81,7 +84,7 @@ def adversarial_directions(
     start: Tensor,
     divergence: Callable[[Tensor], Tensor],
     *,
-    xi: float = XI,
+    xi: float | Tensor = XI,
     n_iterations: int = 1,
 ) -> Tensor:
     """Directions in which the outputs change most ``(b, ...), (b, ...) -> (b, ...)``, of unit length, no gradient.
@@ -96,8 +99,8 @@ def adversarial_directions(
         Where the power iteration begins, see `random_directions`.
     divergence : callable
         Of the clean prediction, which it holds, from the perturbed outputs ``(b, k) -> ()``.
-    xi : float
-        Length of the probe.
+    xi : float or (b,)
+        Length of the probe, of each image's own where there are several.
     n_iterations : int
         Steps of power iteration.
 
@@ -110,7 +113,7 @@ def adversarial_directions(
     direction = start.to(x)
     for _ in range(n_iterations):
         direction = direction.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(divergence(outputs(x.detach() + xi * direction)), direction)
+        (gradient,) = torch.autograd.grad(divergence(outputs(pushed(x.detach(), direction, xi))), direction)
         direction = unit(gradient)
     return direction.detach()
 
@@ -127,3 +130,29 @@ def pushed(x: Tensor, directions: Tensor, radius: float | Tensor) -> Tensor:
     if isinstance(radius, Tensor):
         radius = radius.to(x).reshape(-1, *[1] * (x.ndim - 1)) if radius.ndim else radius.to(x)
     return x + radius * directions.to(x)
+
+
+def neighbour_radius(distance: npt.NDArray[np.floating], *, place: int = TENTH) -> tuple[Tensor, int]:
+    """Distance of each image to the neighbour at this place ``(n, k) -> (n,)``, and how many were mended.
+
+    Where that neighbour is an exact duplicate the distance is nought, and an image could not be changed at all; it
+    gets the median of the others.
+
+    Parameters
+    ----------
+    distance : (n, k)
+        Squared distances, from near to far, of `kinfold.ops.knn`.
+    place : int
+        From 0; the last where there are fewer.
+
+    Examples
+    --------
+    >>> neighbour_radius(np.array([[1.0, 4.0], [1.0, 9.0], [0.0, 0.0]]), place=1)
+    (tensor([2.0000, 3.0000, 2.5000]), 1)
+    """
+    radius = np.sqrt(distance[:, min(place, distance.shape[1] - 1)].astype(np.float32))
+    duplicates = radius <= 0
+    if duplicates.all():
+        return torch.from_numpy(radius), int(duplicates.sum())
+    radius[duplicates] = np.median(radius[~duplicates])
+    return torch.from_numpy(radius), int(duplicates.sum())

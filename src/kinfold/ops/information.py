@@ -100,16 +100,23 @@ def kl(target: Tensor, p: Tensor, *, eps: float = EPS) -> Tensor:
 
 
 def kl_to_prior(shares: Tensor, prior: Tensor, *, eps: float = EPS) -> Tensor:
-    """KL(p(y) || q(y)) of the clusters' shares from the stated ones ``(k,), (k,) -> ()``; at least 0 in effect.
+    """KL(p(y) || q(y)) of the clusters' shares from the stated ones ``(..., k), (k,) -> (...)``.
 
-    For equal stated shares this is log k - H(Y).
+    Clusters have no names: the largest is compared with the largest stated share, and so on down, which is the match of
+    least divergence. For equal stated shares this is log k - H(Y).
+
+    Parameters
+    ----------
+    prior : (k,)
+        From large to small, see `as_prior`.
 
     Examples
     --------
-    >>> kl_to_prior(torch.tensor([0.5, 0.5]), torch.tensor([0.5, 0.5]))
+    >>> kl_to_prior(torch.tensor([0.25, 0.75]), torch.tensor([0.75, 0.25]))
     tensor(0.)
     """
-    return divergence(shares, prior.to(shares), eps=eps)
+    rank = shares.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
+    return divergence(shares, prior.to(shares)[rank], eps=eps)
 
 
 def as_prior(prior: Prior | None, n_clusters: int) -> Tensor:

@@ -1,0 +1,531 @@
+"""IMSAT: clusters that tell the most about the images and survive small changes of them.
+
+Hu, Miyato, Tokui, Matsumoto, Sugiyama, ICML 2017, arXiv 1702.08720. A network gives each image a distribution over the
+clusters; its mutual information with the images is maximised, and self-augmented training (SAT) holds the prediction
+of an image and of its changed copy together, the change being random (RPT) or the worst of its length (VAT).
+
+``preset="paper"`` is the released code: network, first weights, constants, the radius from the neighbours, batches
+drawn anew each step. ``preset="default"`` is our own best. It differs by
+
+- a small convolutional network for images, a pretrained one for photographs;
+- a second change beside the adversarial one: the image turned, shifted and stretched, or one of its neighbours;
+- several heads on one trunk, of which the one of lowest loss answers;
+- shares of the clusters from a running mean over the batches;
+- a rate that falls at the end;
+- restarts of dead and collapsed runs, found without labels.
+
+In both, biases before a batch norm are off (they do nothing but gather rounding errors), one clean pass serves the
+information and the target of SAT (the released code makes two, with equal results), and the probe's gradient is taken
+for the direction only. The differences stand one by one in ``docs/algorithms/imsat.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from kinfold.data.images import Images
+from kinfold.data.sample import drawn, shuffled
+from kinfold.data.views import moved, strength_within
+from kinfold.errors import InputError
+from kinfold.estimator import DeepClusterer, Record, State
+from kinfold.nn.backbones import Network, Standardize, network
+from kinfold.nn.heads import Heads, WithHead
+from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_perceptron
+from kinfold.ops.adversarial import (
+    TENTH,
+    XI,
+    adversarial_directions,
+    neighbour_radius,
+    probing,
+    pushed,
+    random_directions,
+)
+from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, marginal, used_clusters, verdict
+from kinfold.ops.knn import neighbours
+from kinfold.runtime import Runtime
+from kinfold.train import embed, fit_epoch, pixels, through
+
+Index = npt.NDArray[np.int64]
+
+VIEW_REACH = 1.8  # length of a view's move, in distances to the nearest neighbour
+PATIENCE = 500  # steps after which a run must be alive
+MOST_RESTARTS = 3
+RAISE = 1.5  # of the penalty, each round in which the constraint does not hold
+PER_CLUSTER = 25  # images of a batch for each cluster
+FEWEST = 10  # and at least, or their shares are noise
+N_FEATURES = 160
+GAIN = 16.0  # of the heads on features of unit length
+PROBE_REACH = 4.0  # length of our probe, in lengths of the change
+
+RANGES = {
+    "slack": (0, 1), "weight_information": (0, 1e3), "weight_marginal": (0, 1e3), "reach": (0, 1e3),
+    "n_epochs": (1, 1e6), "least_steps": (1, 1e6), "anneal": (0, 1), "n_heads": (1, 1e3), "n_positives": (0, 1e3),
+    "marginal_rate": (1e-3, 1), "batch_size": (1, 1e9), "learning_rate": (0, 10),
+}  # fmt: skip
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {
+        "n_epochs": 30, "batch_size": None, "learning_rate": 2e-3, "weight_information": 0.4, "weight_marginal": 4.0,
+        "reach": 0.25, "n_heads": 5, "n_positives": 7, "view_strength": "auto", "marginal_rate": 1.0, "anneal": 0.5,
+        "width": 32, "largest_side": 48, "least_steps": 40,
+    },
+    "paper": {
+        "n_epochs": 50, "batch_size": 250, "learning_rate": 2e-3, "weight_information": 0.1, "weight_marginal": 4.0,
+        "reach": 0.25, "n_heads": 1, "n_positives": 0, "view_strength": 0.0, "marginal_rate": 1.0, "anneal": 0.0,
+        "width": 1200, "largest_side": None, "least_steps": 1,
+    },
+}  # fmt: skip
+
+
+@dataclass
+class ImsatState(State):
+    """What changes while IMSAT runs.
+
+    Attributes
+    ----------
+    radius : (n,) float32
+        Length of each image's adversarial or random change, in the unit of the pixels.
+    positives : (n, m) int64
+        Nearest neighbours that stand in for an image in its second view.
+    strength : float
+        Of the views, 0 to 1.
+    weight_marginal : float
+        The paper's mu, raised while the constraint does not hold.
+    step, epoch : int
+        Since the last start.
+    shares : (h, k) or None
+        Running share of each cluster.
+    terms : (3, h)
+        Sums over the round's steps, by head: loss, SAT, and one.
+    restarts : int
+        How often the run was started over.
+    """
+
+    radius: Tensor = field(default_factory=lambda: torch.zeros(0))
+    positives: Index = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    strength: float = 0.0
+    weight_marginal: float = 0.0
+    step: int = 0
+    epoch: int = 0
+    shares: Tensor | None = None
+    terms: Tensor = field(default_factory=lambda: torch.zeros(0))
+    restarts: int = 0
+
+
+class IMSAT(DeepClusterer[ImsatState]):
+    """Cluster images by information that survives small changes.
+
+    Parameters
+    ----------
+    n_clusters : int
+        How many; there is no estimate.
+    preset : {"default", "paper"}
+        Where every parameter that is None takes its value from.
+    backbone : str
+        "auto" (in the paper's preset its perceptron, also for images), "convnet", "perceptron", or a pretrained one
+        ("efficientnet-lite0", "timm:NAME") whose features are computed once and frozen.
+    image_size : int or (h, w), optional
+        Resize images to this.
+    regularizer : {"adversarial", "random"}
+        The change of SAT: the paper's VAT or RPT.
+    prior : sequence of k floats, optional
+        Expected shares of the clusters, in any order, for data whose classes are not equally large; None is equal
+        shares.
+    slack : float, optional
+        Let the shares differ from the prior by a divergence up to this part of log k, and raise the penalty until they
+        do not differ more: the paper's constraint, there 0.01. A slack of 0.1 or 0.2 suits unequal clusters of unknown
+        sizes. None penalises every difference with a fixed weight, as the released code does.
+    weight_information : float
+        The paper's lambda: weight of the information against SAT.
+    weight_marginal : float
+        The paper's mu: weight of the shares against decidedness.
+    reach : float
+        The paper's alpha: length of a change, in distances to the eleventh neighbour.
+    n_epochs, batch_size : int
+        None takes batches of 250 images, more for more than ten clusters.
+    least_steps : int
+        A round on a small set passes over it as often as this many steps need.
+    learning_rate : float
+        Of Adam.
+    anneal : float
+        Part of the epochs, at the end, over which the rate falls to nothing.
+    n_heads : int
+        Heads on the trunk; the one of lowest loss answers.
+    n_positives : int
+        The second view is made of one of so many nearest neighbours; 0 makes it of the image itself.
+    view_strength : float or "auto"
+        Of second views; 1 turns by up to 10 degrees and moves and scales by a tenth, 0 makes none.
+    marginal_rate : float
+        Weight of a batch in the running shares of the clusters; 1 takes those of the batch.
+    width : int
+        Maps of each convolution, or units of the paper's hidden layers.
+    largest_side : int, optional
+        Larger images are averaged down to this for a convolutional network.
+    random_state : int, RandomState or None
+        Seed.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> x = load_digits().images[:200].astype("float32") / 16
+    >>> model = IMSAT(n_clusters=10, n_epochs=2, random_state=0).fit(x)
+    >>> model.labels_.shape, model.embedding_.shape, model.predict_proba(x[:3]).shape
+    ((200,), (200, 160), (3, 10))
+    """
+
+    _presets: ClassVar[tuple[str, ...]] = tuple(PRESETS)
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        preset: str = "default",
+        backbone: str = "auto",
+        image_size: int | tuple[int, int] | None = None,
+        regularizer: str = "adversarial",
+        prior: Sequence[float] | None = None,
+        slack: float | None = None,
+        weight_information: float | None = None,
+        weight_marginal: float | None = None,
+        reach: float | None = None,
+        n_epochs: int | None = None,
+        batch_size: int | None = None,
+        least_steps: int | None = None,
+        learning_rate: float | None = None,
+        anneal: float | None = None,
+        n_heads: int | None = None,
+        n_positives: int | None = None,
+        view_strength: float | str | None = None,
+        marginal_rate: float | None = None,
+        width: int | None = None,
+        largest_side: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.preset = preset
+        self.backbone = backbone
+        self.image_size = image_size
+        self.regularizer = regularizer
+        self.prior = prior
+        self.slack = slack
+        self.weight_information = weight_information
+        self.weight_marginal = weight_marginal
+        self.reach = reach
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.least_steps = least_steps
+        self.learning_rate = learning_rate
+        self.anneal = anneal
+        self.n_heads = n_heads
+        self.n_positives = n_positives
+        self.view_strength = view_strength
+        self.marginal_rate = marginal_rate
+        self.width = width
+        self.largest_side = largest_side
+        self.random_state = random_state
+
+    @classmethod
+    def _small(cls) -> dict[str, Any]:
+        return {"n_clusters": 3, "n_epochs": 2, "least_steps": 3, "n_heads": 2, "width": 8}
+
+    def _prepare(self, images: Images, run: Runtime) -> Images:
+        """Frozen features or smaller images, computed once."""
+        self._check_choices()
+        trunk = self._trunk(images.shape)
+        if trunk.pretrained:
+            run.progress.say(
+                f"looking with {trunk.pretrained}, pretrained on other images; backbone='convnet' does without."
+            )
+        return images if isinstance(trunk.front, nn.Identity) else through(trunk.front, images, run, cache="seen.npy")
+
+    # -- the four verbs ------------------------------------------------------------------------------------------------
+
+    def _start(self, images: Images, run: Runtime) -> ImsatState:
+        """A fresh network, and how far each image may be changed."""
+        generator = self._generator()
+        net = self._network(self._raw_shape)
+        near = neighbours(flat(images), max(TENTH + 1, self._set("n_positives")))
+        distance, mended = neighbour_radius(near.distance)
+        if mended:
+            run.progress.say(f"{mended} images have exact duplicates for neighbours; they get the others' radius.")
+        state = ImsatState(net, self._optimizer(net), generator, np.zeros(len(images), dtype=np.int64))
+        state.radius, state.positives = self._set("reach") * distance, near.index[:, : self._set("n_positives")]
+        state.planned = self._set("n_epochs")
+        state.facts = {"pretrained": cast(Network, net.trunk).pretrained, "recall": near.recall}
+        self._begin(state, images, run)
+        strength = self._set("view_strength")
+        state.strength = self._reach(images, generator, run) if strength == "auto" else float(strength)
+        return state
+
+    def _round(self, state: ImsatState, images: Images, run: Runtime) -> Record:
+        """Pass over the images, then look at all of them."""
+        state.terms = torch.zeros(3, self._set("n_heads"))
+        loss = partial(self._loss, state=state, images=images, run=run)
+        value = fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)))
+        state.epoch += 1
+        head(state).chosen.fill_(int(state.terms[0].argmin()))
+        p = embed(nn.Sequential(state.net, self._assign(state)), images, run)
+        state.labels = p.argmax(1).numpy()
+        extra, done = self._judge(state, p, images, run)
+        return Record(value, self._k, extra, done)
+
+    def _done(self, state: ImsatState) -> bool:
+        return bool(state.epoch >= self._set("n_epochs"))
+
+    def _assign(self, state: State) -> nn.Module:
+        """The head of lowest loss."""
+        return nn.Sequential(head(state).answering(), nn.Softmax(1))
+
+    def _network(self, shape: tuple[int, ...]) -> WithHead:
+        trunk = self._trunk(shape)
+        if not self._is_released:
+            return WithHead(trunk, Heads(N_FEATURES, self._k, self._set("n_heads"), gain=GAIN))
+        heads = Heads(self._set("width"), self._k, self._set("n_heads"))
+        quiet_init(trunk.body, heads.linear)
+        return WithHead(trunk, heads)
+
+    # -- the loss of a batch -------------------------------------------------------------------------------------------
+
+    def _loss(
+        self, net: nn.Module, index: Index, x: Tensor, *, state: ImsatState, images: Images, run: Runtime
+    ) -> Tensor:
+        """SAT and information of a batch, from one clean pass; the mean over the heads."""
+
+        def outputs(x: Tensor) -> Tensor:
+            return run.gather(probabilities(cast(WithHead, net), x))  # (b, h, k)
+
+        p = outputs(x)
+        sat = torch.zeros(p.shape[1], device=p.device)
+        with probing(net):
+            if state.strength > 0:
+                sat = sat + self_augmented(p, outputs(run.share(self._second_view(index, state, images, run))))
+            if self._set("reach") > 0:
+                radius = run.share(state.radius[index]).to(x)
+                start = run.share(random_directions((len(index), *x.shape[1:]), state.generator)).to(x)
+                if self.regularizer == "adversarial":
+                    start = adversarial_directions(
+                        outputs, x, start, lambda q: self_augmented(p, q).sum(), xi=self._probe(radius, x.ndim == 4)
+                    )
+                sat = sat + self_augmented(p, outputs(pushed(x, start, radius)))
+        shares = marginal(p, state.shares, rate=self._set("marginal_rate"))
+        away = kl_to_prior(shares, self._prior)
+        told = information(p, away, weight=state.weight_marginal, allowed=self._allowed)
+        losses: Tensor = sat + self._set("weight_information") * told
+        state.shares, state.step = shares.detach().cpu(), state.step + 1
+        state.terms += torch.stack([losses, sat, torch.ones_like(sat)]).detach().cpu()
+        return losses.mean()
+
+    def _second_view(self, index: Index, state: ImsatState, images: Images, run: Runtime) -> Tensor:
+        """Each image, or one of its neighbours, moved ``(b,) -> (b, ...)``, for the whole batch."""
+        if state.positives.shape[1]:
+            drawn = torch.randint(state.positives.shape[1], (len(index),), generator=state.generator).numpy()
+            index = state.positives[index, drawn]
+        with torch.autocast(run.device_name.split(":")[0], enabled=False):
+            return moved(pixels(images, index, run), state.generator, strength=state.strength)
+
+    def _probe(self, radius: Tensor, is_image: bool) -> float | Tensor:
+        """Length of the probe: the released code's in the unit of the pixels, or a multiple of the change."""
+        if self.preset == "paper":
+            return XI / BYTE_SCALE if is_image else XI
+        return PROBE_REACH * radius
+
+    def _batches(self, state: ImsatState, n: int) -> Iterator[Index]:
+        """Batches of a round; the learning rate is set on the way."""
+        size = min(self._batch_size, n)
+        steps = max(n // size, self._set("least_steps"))
+        total, given = steps * self._set("n_epochs"), 0
+        while given < steps:
+            released = self.preset == "paper"
+            for batch in drawn(n, size, steps, state.generator) if released else shuffled(n, size, state.generator):
+                if len(batch) == size and given < steps:  # a short one would have shares and statistics of its own
+                    self._pace(state, state.step / total)
+                    given += 1
+                    yield batch
+
+    def _pace(self, state: ImsatState, fraction: float) -> None:
+        """The rate: constant, then half a cosine to nothing."""
+        left = (1 - fraction) / self._set("anneal") if self._set("anneal") > 0 else 1.0
+        factor = 1.0 if left >= 1 else 0.5 * (1 - math.cos(math.pi * left))
+        for group in cast(torch.optim.Optimizer, state.optimizer).param_groups:
+            group["lr"] = self._set("learning_rate") * factor
+
+    # -- is it well? ---------------------------------------------------------------------------------------------------
+
+    def _judge(
+        self, state: ImsatState, p: Tensor, images: Images, run: Runtime
+    ) -> tuple[dict[str, float | int | str], list[str]]:
+        """Measure the answers of all images ``(n, k)``, raise the penalty, start over: columns and sentences."""
+        shares, chosen = p.mean(0), int(head(state).chosen)
+        spread, undecided, away = (
+            float(entropy(shares)),
+            float(entropy(p).mean()),
+            float(kl_to_prior(shares, self._prior)),
+        )
+        extra: dict[str, float | int | str] = {
+            "h_y": spread, "h_y_x": undecided, "kl_prior": away, "mu": state.weight_marginal, "head": chosen,
+            "sat": float(state.terms[1, chosen]) / max(1.0, float(state.terms[2, 0])),
+        }  # fmt: skip
+        if self.slack is not None and away > self._allowed:
+            state.weight_marginal *= RAISE
+        expected = max(float(entropy(self._prior)) - self._allowed, 0.0)
+        word = verdict(spread, undecided, self._k, expected=expected)
+        if word == "well" or state.step < PATIENCE or state.restarts >= MOST_RESTARTS or self._done(state):
+            return extra, []
+        n_used, steps = used_clusters(state.labels, self._k), state.step
+        self._start_over(state, images, run)
+        what = f"had collapsed into {n_used}" if word == "collapsed" else "told nothing about the images"
+        return extra, [f"restarted after {steps} steps, as the {self._k} clusters {what}"]
+
+    def _start_over(self, state: ImsatState, images: Images, run: Runtime) -> None:
+        """New weights; everything counts from nought again."""
+        state.net.load_state_dict(self._network(self._raw_shape).state_dict())
+        cast(torch.optim.Optimizer, state.optimizer).state.clear()
+        state.step, state.epoch, state.shares, state.restarts = 0, 0, None, state.restarts + 1
+        self._begin(state, images, run)
+
+    # -- set-up --------------------------------------------------------------------------------------------------------
+
+    def _set(self, name: str) -> Any:
+        """A parameter, or what the preset says where it is None."""
+        value = getattr(self, name)
+        return PRESETS[self.preset][name] if value is None else value
+
+    @property
+    def _k(self) -> int:
+        return int(cast(int, self.n_clusters))
+
+    @property
+    def _prior(self) -> Tensor:
+        return as_prior(self.prior, self._k)
+
+    @property
+    def _allowed(self) -> float:
+        """The paper's delta: how far the shares may be from the prior, in nats."""
+        return 0.0 if self.slack is None else self.slack * math.log(self._k)
+
+    @property
+    def _batch_size(self) -> int:
+        given = self._set("batch_size")
+        return max(250, PER_CLUSTER * self._k) if given is None else int(given)
+
+    @property
+    def _is_released(self) -> bool:
+        """Whether the network is the released code's."""
+        return self.preset == "paper" and self.backbone != "convnet"
+
+    def _trunk(self, shape: tuple[int, ...]) -> Network:
+        if not self._is_released:
+            width = self.width or PRESETS["default"]["width"]
+            return network(
+                self.backbone, shape, width=width, n_features=N_FEATURES, largest_side=self._set("largest_side")
+            )
+        base = network("perceptron" if self.backbone == "auto" else self.backbone, shape)
+        body = wide_perceptron(base.seen, (self._set("width"),) * 2)
+        return Network(base.front, body, base.seen, pretrained=base.pretrained)
+
+    def _begin(self, state: ImsatState, images: Images, run: Runtime) -> None:
+        """Mean and spread of the input, and the first weight of the shares."""
+        state.weight_marginal = self._set("weight_marginal")
+        some = torch.randperm(len(images), generator=state.generator)[:5000].numpy()
+        x = pixels(images, np.sort(some), run)
+        for layer in state.net.modules():
+            if isinstance(layer, Standardize):
+                layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
+
+    def _reach(self, images: Images, generator: torch.Generator, run: Runtime) -> float:
+        """How strong views may be: see `kinfold.data.views.strength_within`."""
+        some = torch.randperm(len(images), generator=generator)[:10_000].numpy()
+        return strength_within(pixels(images, some, run).cpu(), generator, reach=VIEW_REACH)
+
+    def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam([w for w in net.parameters() if w.requires_grad], self._set("learning_rate"))
+
+    def _check_choices(self) -> None:
+        """Refuse choices that do not exist, one sentence each."""
+        if self.n_clusters is None:
+            raise InputError("IMSAT needs n_clusters, a whole number; JULE estimates it where it is not known.")
+        as_prior(self.prior, self._k)
+        if self.regularizer not in ("adversarial", "random"):
+            raise InputError(f"regularizer is {self.regularizer!r}; expected 'adversarial' or 'random'.")
+        strength = self._set("view_strength")
+        if strength != "auto" and not (isinstance(strength, int | float) and 0 <= strength <= 1):
+            raise InputError(f"view_strength is {strength!r}; expected 'auto' or a number from 0 to 1.")
+        least = FEWEST * self._k
+        if self.batch_size is not None and self.batch_size < least and self._set("marginal_rate") == 1:
+            raise InputError(
+                f"batch_size is {self.batch_size} for {self._k} clusters; expected at least {least}, or their shares "
+                "cannot be told from a batch: raise it, or set marginal_rate to 0.1."
+            )
+        for name, (low, high) in RANGES.items():
+            value = self._set(name) if name in PRESETS["default"] else getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name} is {value}; expected {low:g} to {high:g}.")
+
+
+# -- the equations -----------------------------------------------------------------------------------------------------
+
+
+def probabilities(net: WithHead, x: Tensor) -> Tensor:
+    """What each head says about images ``(b, ...) -> (b, h, k)``, in float32."""
+    logits = cast(Heads, net.head).all(net(x))
+    with torch.autocast(logits.device.type, enabled=False):
+        return logits.float().softmax(-1)
+
+
+def self_augmented(target: Tensor, p: Tensor) -> Tensor:
+    """SAT: mean divergence of the changed images' predictions from the clean ones, a constant ``(b, h, k) -> (h,)``.
+
+    Section 3.1 of the paper, which states the cross entropy; the released code's divergence has the same gradient.
+
+    Examples
+    --------
+    >>> self_augmented(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.5, 0.5]]]))
+    tensor([0.6931])
+    """
+    return divergence(target.detach(), p).mean(0)
+
+
+def information(p: Tensor, away: Tensor, *, weight: float, allowed: float = 0.0) -> Tensor:
+    """What is minimised for information ``(b, h, k), (h,) -> (h,)``: H(Y|X) + mu * max(0, KL(p(y) || q(y)) - delta).
+
+    For equal stated shares and no delta it is the released code's H(Y|X) - mu * H(Y), but for a constant, mu * log k.
+
+    Parameters
+    ----------
+    away : (h,)
+        Divergence of the clusters' shares from the prior, see `kinfold.ops.information.kl_to_prior`.
+    weight : float
+        The paper's mu.
+    allowed : float
+        The paper's delta, in nats.
+
+    Examples
+    --------
+    >>> information(torch.tensor([[[0.5, 0.5]]]), torch.tensor([0.3]), weight=4.0, allowed=0.1)
+    tensor([1.4931])
+    """
+    beyond = torch.relu(away - allowed) if allowed > 0 else away
+    return entropy(p).mean(0) + weight * beyond
+
+
+# -- small parts -------------------------------------------------------------------------------------------------------
+
+
+def head(state: State) -> Heads:
+    """The heads of a state's network."""
+    return cast(Heads, cast(WithHead, state.net).head)
+
+
+def flat(images: Images) -> npt.NDArray[np.float32]:
+    """Images as the network sees them, one row each ``-> (n, d)``."""
+    rows = np.asarray(images.pixels).reshape(len(images), -1).astype(np.float32)
+    return rows / np.float32(255) if images.pixels.dtype == np.uint8 else rows
