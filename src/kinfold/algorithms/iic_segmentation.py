@@ -44,7 +44,7 @@ from kinfold.runtime import Runtime
 
 Maps = npt.NDArray[np.int64]
 STEPS_A_ROUND = 50
-DEAD = 0.02  # a share of log k: after its first rounds a loss nearer to zero than this has found nothing
+DEAD = 0.02  # a share of log k: information below it, after the first rounds, is none
 MOST_RESTARTS = 3
 CHOSEN_BY = 128  # crops over which the sub-heads are compared
 BAND = 2**20  # pixels looked at together when predicting
@@ -330,7 +330,8 @@ class IICSegmentation(BaseEstimator):  # type: ignore[misc]
 
     def _revive(self, state: SegmentationState, run: Runtime) -> None:
         """Draw new weights where the first rounds found nothing; no label is looked at."""
-        dead = float(state.losses.min()) > -DEAD * math.log(self.n_clusters)
+        nothing = 2 * (self._set("marginal_weight") - 1)  # what answers that never vary reach, in units of log k
+        dead = float(state.losses.min()) > -(nothing + DEAD) * math.log(self.n_clusters)
         if not dead or self.n_clusters < 2 or state.round > 2 or state.restarts >= MOST_RESTARTS:
             return
         fresh = self._start(state.generator, run)
