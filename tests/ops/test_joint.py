@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 from tests.references import joint_information
 
-from kinfold.ops.joint import _cost_of_joining, coarsened, joint_table, table_information
+from kinfold.ops.joint import coarsened, joint_table, table_information
 
 
 def answers(b: int, s: int, k: int, seed: int = 0) -> torch.Tensor:
@@ -97,19 +97,35 @@ def test_empty_cells_give_numbers() -> None:
     assert sure.grad is not None and bool(torch.isfinite(sure.grad).all())
 
 
-def test_joining_costs_what_the_information_falls_by() -> None:
-    p = joint_table(answers(200, 1, 6), answers(200, 1, 6))[0]
-    cost = _cost_of_joining(p)
-    for i in range(6):
-        for j in range(6):
-            if i == j:
-                continue
-            to = torch.arange(6)
-            to[to == max(i, j)] = min(i, j)
-            one_hot = torch.eye(6, dtype=torch.float64)[to]
-            joined = one_hot.T @ p @ one_hot
-            fall = table_information(p[None]) - table_information(joined[None])
-            torch.testing.assert_close(cost[i, j], fall[0], atol=1e-9, rtol=0)
+def information(p: torch.Tensor, to: torch.Tensor) -> float:
+    one_hot = torch.eye(int(to.max()) + 1, dtype=torch.float64)[to]
+    return float(table_information((one_hot.T @ p @ one_hot)[None])[0])
+
+
+def joined_one_by_one(p: torch.Tensor, n_clusters: int) -> torch.Tensor:
+    """Try every pair, keep the best, again and again: what `coarsened` does without looking twice."""
+    to = torch.arange(len(p))
+    while int(to.max()) + 1 > n_clusters:
+        k = int(to.max()) + 1
+        tried = {}
+        for keep in range(k):
+            for gone in range(keep + 1, k):
+                after = torch.where(to == gone, keep, to)
+                tried[keep, gone] = torch.where(after > gone, after - 1, after)
+        to = max(tried.values(), key=lambda each: information(p, each))
+    return to
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(2, 7), st.integers(1, 7), st.integers(0, 1000))
+def test_each_join_costs_the_least_information(k: int, n_clusters: int, seed: int) -> None:
+    sharp = torch.randn(30, 1, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    noisy = sharp + 0.5 * torch.randn(30, 1, k, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+    p = joint_table((3 * sharp).softmax(2), (3 * noisy).softmax(2))[0]
+    kept = p.clone()
+    found = coarsened(p, min(n_clusters, k))
+    torch.testing.assert_close(p, kept, rtol=0, atol=0)
+    assert torch.equal(found, joined_one_by_one(p, min(n_clusters, k)))
 
 
 def test_an_overclustering_is_joined_into_its_blocks() -> None:

@@ -11,7 +11,8 @@ kind of image; `as_released` brings back their defects. ``preset="default"`` is 
 - a network of a fortieth of the multiplications, and fewer second views of more images;
 - views that turn, shift, stretch and slant the whole image in place of crops, for grey images;
 - a larger rate that falls, and images in new order every epoch;
-- sub-heads that fall behind being replaced by what the overclustering makes of the images;
+- features of unit spread and heads that begin apart, so that no brightness takes all clusters;
+- all main sub-heads but the best made anew twice, from clusters of the overclustering that images wander between;
 - starts that learn nothing being repeated; no label is looked at for either.
 
 In both, each first view goes through the network once and its outcome is compared with all its second views (equal
@@ -59,8 +60,8 @@ WARM_UP = 100  # steps to the full rate
 MEASURED = 10_000  # images from which batch norm takes its statistics
 MOST_ROUNDS = 25  # looks at all images, where the number of epochs is ours to choose
 VIEW_REACH = 1.8  # length of a mild view's move, in distances to the nearest neighbour
-RENEWED_AT = (0.2, 0.4)  # shares of a run at which sub-heads are compared
-BEHIND = 0.02  # nats that a sub-head may then lack of the best
+JOINED_AT = (0.4, 0.7)  # shares of a run at which the overclustering is joined into the main head
+GAIN = 2.0  # spread of the first logits, on features of unit spread
 
 # What the released commands set for each kind of image: grey (MNIST), colour under 64 pixels (CIFAR), larger (STL-10).
 # A batch of 700 pairs with 5 second views of each is 140 images. Epochs: as many as the published runs really took.
@@ -86,12 +87,12 @@ PAPER: dict[str, dict[str, Any]] = {
 ALWAYS: dict[str, dict[str, Any]] = {
     "paper": {
         "learning_rate": 1e-4, "n_heads": 5, "width": 64, "kernel": 5, "largest_side": 96, "least_steps": 0,
-        "standardize": False,
+        "normalize": False,
     },
     "default": {
         "learning_rate": 2e-3, "n_heads": 5, "width": 16, "kernel": 3, "largest_side": 48, "batch_size": 250,
         "n_repeats": 2, "passes": "together", "batchnorm_track": False, "n_epochs": None, "least_steps": 2000,
-        "standardize": True,
+        "normalize": True,
     },
 }  # fmt: skip
 OURS: dict[str, dict[str, Any]] = {
@@ -251,12 +252,13 @@ class IIC(DeepClusterer[IICState]):
     def _start(self, images: Images, run: Runtime) -> IICState:
         generator, n = self._generator(), len(images)
         net = self._network(self._raw_shape)
-        first_weights(net)
+        first_weights(net, gain=GAIN if self.preset == "default" else None)
         some = torch.randperm(n, generator=generator)[:10_000].numpy()
         x = pixels(images, some, run).cpu()
-        for layer in net.modules():
+        looked = net.look(x)
+        for layer in net.trunk.modules():
             if isinstance(layer, Standardize):
-                layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
+                layer.measure(looked.flatten(1) if layer.mean.ndim == 1 else looked)
         weights = [w for name, w in net.named_parameters() if not name.startswith("front.")]
         optimizer = torch.optim.Adam(weights, self._set("learning_rate"))
         state = IICState(net, optimizer, generator, np.zeros(n, dtype=np.int64))
@@ -317,20 +319,18 @@ class IIC(DeepClusterer[IICState]):
         look: nn.Module = nn.Identity()
         if known["views"] == "crops" and len(seen) == 3:
             look = CentralCrop(self._crops(seen)[0], known["size"])
+        trunk: list[nn.Module] = []
         if name in ("net6c", "net5g"):
-            first: nn.Module = Sobel() if known["sobel"] else nn.Identity()
-            if known["standardize"] and not known["sobel"]:
-                first = Standardize((seen[0], 1, 1))
-            width, n_channels = known["width"], 2 if known["sobel"] else seen[0]
-            maps = net6c(n_channels, width=width, kernel=known["kernel"]) if name == "net6c" else None
-            trunk = nn.Sequential(first, *(net5g(n_channels, width=width) if maps is None else maps))
+            n_channels, width = 2 if known["sobel"] else seen[0], known["width"]
+            trunk += [Sobel()] if known["sobel"] else [Standardize((seen[0], 1, 1))] if known["normalize"] else []
+            trunk += net6c(n_channels, width=width, kernel=known["kernel"]) if name == "net6c" else []
+            trunk += net5g(n_channels, width=width) if name == "net5g" else []
         else:
-            n_inputs = look(torch.zeros(1, *seen)).numel()
-            trunk = nn.Sequential(nn.Flatten(), *perceptron(n_inputs)[:-2])
+            trunk += [nn.Flatten(), *perceptron(look(torch.zeros(1, *seen)).numel())[:-2]]
         over = self.n_clusters * known["over"] if self.n_overclusters is None else self.n_overclusters
         return TwoHeads(
-            front, look, trunk, seen, n_clusters=self.n_clusters, n_over=over, n_heads=known["n_heads"],
-            pretrained=pretrained,
+            front, look, nn.Sequential(*trunk), seen, n_clusters=self.n_clusters, n_over=over, n_heads=known["n_heads"],
+            normalize=known["normalize"], pretrained=pretrained,
         )  # fmt: skip
 
     # -- learning ------------------------------------------------------------------------------------------------------
@@ -436,42 +436,37 @@ class IIC(DeepClusterer[IICState]):
         ]
 
     def _repair(self, state: IICState, images: Images, tables: Tables, run: Runtime) -> list[str]:
-        """Start anew what has learnt nothing; at fixed points replace sub-heads that have fallen behind."""
-        table = tables["main"]
+        """Start anew what has learnt nothing; at fixed points give the main head what the overclustering has found."""
+        table, n = tables["main"], len(images)
         information = table_information(table)
         best = int(information.argmax())
         spread = float(entropy(table[best].sum(1)))
-        state_of_run = verdict(spread, spread - float(information[best]), self.n_clusters)
-        if state_of_run != "well" and state.step >= PATIENCE and state.restarts < MOST_RESTARTS:
-            first_weights(cast(TwoHeads, state.net))
+        found = verdict(spread, spread - float(information[best]), self.n_clusters)
+        if found != "well" and state.step >= PATIENCE and state.restarts < MOST_RESTARTS:
+            first_weights(cast(TwoHeads, state.net), gain=GAIN)
             self._forget(state)
             state.restarts, steps, state.step, state.epoch = state.restarts + 1, state.step, 0, 0
-            return [f"started anew, as the network was {state_of_run} after {steps} steps"]
-        total, span = self._epochs(len(images)), self._span(len(images))
-        due = any(state.epoch - span < share * total <= state.epoch for share in RENEWED_AT)
-        behind = (information < information[best] - BEHIND).nonzero()[:, 0].tolist()
-        if not due or not behind or "over" not in tables:
-            return []
-        return [self._renew(state, images, tables["over"], behind, run)]
+            return [f"started anew, as the network was {found} after {steps} steps"]
+        total, span = self._epochs(n), self._span(n)
+        if "over" in tables and any(state.epoch - span < share * total <= state.epoch for share in JOINED_AT):
+            self._join(state, images, tables["over"], best, run)
+        return []
 
-    def _renew(self, state: IICState, images: Images, table: Tensor, behind: list[int], run: Runtime) -> str:
-        """Replace main sub-heads by joined clusters of the overclustering."""
+    def _join(self, state: IICState, images: Images, tables: Tensor, best: int, run: Runtime) -> None:
+        """Make all main sub-heads but the best anew: each answers as one overclustering does with clusters joined."""
         net = cast(TwoHeads, state.net)
-        some = torch.randperm(len(images), generator=state.generator)[:MEASURED].numpy()
         self._measure(state, images, run)
         net.eval()
+        some = torch.randperm(len(images), generator=state.generator)[:MEASURED].numpy()
         parts = np.array_split(some, math.ceil(len(some) / 1000))
         with torch.no_grad():
             features = torch.cat([net.features(pixels(images, rows, run)) for rows in parts]).float()
             over = cast(nn.Module, net.over)(features).softmax(2)
-        maps = [membership(coarsened(each, self.n_clusters)) for each in table]
-        kept = torch.stack([table_information((m.T @ each @ m)[None])[0] for m, each in zip(maps, table, strict=True)])
-        order = kept.argsort(descending=True).tolist()
-        for place, head in enumerate(behind):
-            source = order[place % len(order)]
-            net.main.set(head, *linear_answer(features, over[:, source] @ maps[source].to(over)))
+        for head in set(range(net.main.n_heads)) - {best}:
+            names = coarsened(tables[head], self.n_clusters).to(over.device)
+            joined = over[:, head] @ nn.functional.one_hot(names, self.n_clusters).to(over)
+            net.main.set(head, *linear_answer(features, joined))
         self._forget(state, net.main)
-        return f"replaced {len(behind)} sub-heads that had fallen behind by joined overclusters"
 
     def _forget(self, state: IICState, layer: nn.Module | None = None) -> None:
         """Let the optimiser begin anew with a layer's weights, or with all."""
@@ -600,8 +595,3 @@ def paired_table(answers: Tensor, n: int) -> Tensor:
              [0.0000, 0.5000]]])
     """
     return joint_table(answers[:n], answers[n:].reshape(-1, n, *answers.shape[1:]).mean(0))
-
-
-def membership(names: Tensor) -> Tensor:
-    """Which old cluster goes into which new one, as ones and noughts ``(K,) -> (K, k)``."""
-    return nn.functional.one_hot(names).float()

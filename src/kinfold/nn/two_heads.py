@@ -55,6 +55,9 @@ class TwoHeads(nn.Module):
         Clusters of the main and of the overclustering head; 0 leaves the latter out.
     n_heads : int
         Sub-heads of each.
+    normalize : bool
+        Bring every feature to mean nought and spread one, by a batch norm without weights. Else what all images share,
+        such as brightness, is the first thing that information is found in, and two clusters take everything.
     pretrained : str, optional
         Name of the pretrained network in the front.
 
@@ -83,6 +86,7 @@ class TwoHeads(nn.Module):
         n_clusters: int,
         n_over: int,
         n_heads: int,
+        normalize: bool = False,
         pretrained: str | None = None,
     ) -> None:
         super().__init__()
@@ -91,6 +95,8 @@ class TwoHeads(nn.Module):
             example = look(torch.zeros(1, *seen))
             n_features = trunk.eval()(example).shape[1]
         trunk.train()
+        if normalize:
+            self.trunk = nn.Sequential(trunk, nn.BatchNorm1d(n_features, affine=False))
         self.main = SubHeads(n_features, n_heads, n_clusters)
         self.over = SubHeads(n_features, n_heads, n_over) if n_over else None
         self.register_buffer("chosen", torch.zeros((), dtype=torch.int64))
@@ -149,13 +155,19 @@ def linear_answer(
     return weight.float(), (middle - weight @ mean).float()
 
 
-def first_weights(net: TwoHeads) -> None:
+def first_weights(net: TwoHeads, *, gain: float | None = None) -> None:
     """First weights as the released code draws them: convolutions Kaiming-normal, linear layers N(0, 0.01^2).
 
     The fan is that of the input, and that of the output in residual networks; biases 0, batch norm 1 and 0.
+
+    Parameters
+    ----------
+    gain : float, optional
+        Spread of the first logits on normalised features; heads then begin with clusters of their own. None: 0.01 for
+        each weight, so that all begin undecided.
     """
     residual = any(isinstance(layer, BasicBlock) for layer in net.modules())
-    for layer in (*net.trunk.modules(), net.main, net.over):
+    for layer in net.trunk.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out" if residual else "fan_in", nonlinearity="relu")
         elif isinstance(layer, nn.Linear):
@@ -165,3 +177,7 @@ def first_weights(net: TwoHeads) -> None:
         elif isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.reset_running_stats()
             layer.reset_parameters()
+    for head in (net.main, net.over):
+        if head is not None:
+            nn.init.normal_(head.weight, 0.0, 0.01 if gain is None else gain / head.in_features**0.5)
+            nn.init.zeros_(head.bias)

@@ -94,24 +94,29 @@ def coarsened(table: Tensor, n_clusters: int) -> Tensor:
     """
     p = table.detach().double().cpu().clone()
     name = torch.arange(len(p))
+    shared = torch.stack([_shared(p, i) for i in range(len(p))])
     while len(p) > n_clusters:
-        first, second = divmod(int(_cost_of_joining(p).argmin()), len(p))
+        first, second = divmod(int(_cost_of_joining(p, shared).argmin()), len(p))
         keep, gone = min(first, second), max(first, second)
-        rest = torch.arange(len(p)) != gone
+        shared -= _shared_with(p, keep) + _shared_with(p, gone)
         p[keep] += p[gone]
         p[:, keep] += p[:, gone]
-        p = p[rest][:, rest]
+        rest = torch.arange(len(p)) != gone
+        p, shared = p[rest][:, rest], shared[rest][:, rest]
+        shared += _shared_with(p, keep)
+        shared[keep] = shared[:, keep] = _shared(p, keep)
         name[name == gone] = keep
         name[name > gone] -= 1
     return name
 
 
-def _cost_of_joining(p: Tensor) -> Tensor:
-    """Information lost when clusters i and j become one ``(k, k) -> (k, k)``, infinite for i = j."""
+def _cost_of_joining(p: Tensor, shared: Tensor) -> Tensor:
+    """Information lost when clusters i and j become one ``(k, k), (k, k) -> (k, k)``, infinite for i = j.
+
+    `shared` has, for each i and j, the sum of `_shared_with` over every cluster.
+    """
     size, own, diagonal = p.sum(1), _xlogx(p), p.diagonal()
-    # What i and j share with every cluster m, before and after.
-    shared = (_xlogx(p[:, None] + p[None]) - own[:, None] - own[None]).sum(2)  # (i, j)
-    # The sum took m = i and m = j for clusters that stay apart; in their place stands one entry of the diagonal.
+    # The sum took i and j themselves for clusters that stay apart; in their place stands one entry of the diagonal.
     with_first = _xlogx(diagonal[:, None] + p) - own.diagonal()[:, None] - own
     with_second = _xlogx(diagonal[None] + p) - own.diagonal()[None] - own
     corner = _xlogx(diagonal[:, None] + diagonal[None] + 2 * p)
@@ -119,6 +124,17 @@ def _cost_of_joining(p: Tensor) -> Tensor:
     sizes = _xlogx(size[:, None] + size[None]) - _xlogx(size)[:, None] - _xlogx(size)[None]
     lost = 2 * sizes - 2 * (shared - with_first - with_second) - corner
     return lost.masked_fill(torch.eye(len(p), dtype=torch.bool), torch.inf)
+
+
+def _shared_with(p: Tensor, m: int) -> Tensor:
+    """What joining i and j does to their entries of cluster m ``(k, k) -> (k, k)``."""
+    own = _xlogx(p[m])
+    return _xlogx(p[m][:, None] + p[m]) - own[:, None] - own
+
+
+def _shared(p: Tensor, i: int) -> Tensor:
+    """The same for one i, summed over all m ``(k, k) -> (k,)``."""
+    return (_xlogx(p[i] + p) - _xlogx(p[i]) - _xlogx(p)).sum(1)
 
 
 def _xlogx(p: Tensor) -> Tensor:
