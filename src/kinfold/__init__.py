@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from kinfold.algorithms import load
     from kinfold.algorithms.deepcluster import DeepCluster
     from kinfold.algorithms.iic import IIC
+    from kinfold.algorithms.iic_segmentation import IICSegmentation
     from kinfold.algorithms.imsat import IMSAT
     from kinfold.algorithms.imsat_hash import IMSATHash
+    from kinfold.algorithms.information_study import InformationStudy
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
@@ -40,8 +42,10 @@ __all__ = [
     "DeepCluster",
     "DeepClusterer",
     "FeatureShards",
+    "IICSegmentation",
     "IMSATHash",
     "Images",
+    "InformationStudy",
     "InputError",
     "KinfoldError",
     "MergeTree",
@@ -59,6 +63,8 @@ _HOME = {
     "IMSAT": "kinfold.algorithms.imsat",
     "IMSATHash": "kinfold.algorithms.imsat_hash",
     "IIC": "kinfold.algorithms.iic",
+    "IICSegmentation": "kinfold.algorithms.iic_segmentation",
+    "InformationStudy": "kinfold.algorithms.information_study",
     "DeepCluster": "kinfold.algorithms.deepcluster",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kinfold.benchmark import baselines, speed
+from kinfold.benchmark import baselines, speed, study
 from kinfold.benchmark.datasets import SETS
 from kinfold.benchmark.scenarios import SCENARIOS, select
 from kinfold.benchmark.scenarios.baselines import ON_PIXELS, infeasible
@@ -112,3 +112,15 @@ def test_every_change_is_a_parameter_that_the_estimator_has() -> None:
             assert set(found.parameters) <= set(known), found.id
             assert found.preset in jule.PRESETS
     assert DEFECTS == jule.RELEASED
+    assert scenarios.DEFECTS == jule.RELEASED
+
+
+def test_every_row_of_the_study_has_its_permanent_id() -> None:
+    from kinfold import InformationStudy
+
+    found = select("information-study")
+    assert len(found) == len(study.ROWS) == 37
+    assert {"study-imsat-vat", "study-iic-geo", "study-reg-cutout"} <= {s.id for s in found}
+    for each in found:
+        assert set(each.parameters) <= set(InformationStudy().get_params())
+    assert [s.id for s in select("information-study", "study-iic-geo")] == ["study-iic-geo"]

@@ -63,6 +63,14 @@ def test_the_ablation_has_a_row_a_change() -> None:
     assert row(text, "released x") == ["released x", "`as_released=['x']`", "0.800 ± 0.012", "—"]
 
 
+def test_the_study_has_every_row_beside_what_was_published() -> None:
+    ours = result("study-iic-geo", "mnist-test", 0.9, seeds=[0, 1, 2], health={"collapsed": 1})
+    text = tables.information_study({"study-iic-geo": ours})
+    assert "| `iic` | geometric |  | 0.979 ± 0.000 | 0.900 ± 0.012 | 0.900 ± 0.012 | 1 of 3 | 100 |" in text
+    assert "| `iic` | geometric | vat-kl, on both views | 0.921 ± 0.076 | — | — | — | — |" in text
+    assert "k-means on the pixels: ACC —" in text
+
+
 def test_sets_of_ones_own_keep_their_row_with_figure_source_and_command() -> None:
     cells = row(tables.own({}), "FRGC")
     assert cells[2] == "0.57 / — / —"

@@ -10,18 +10,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kinfold.algorithms.deepcluster import DeepCluster
     from kinfold.algorithms.iic import IIC
+    from kinfold.algorithms.iic_segmentation import IICSegmentation
     from kinfold.algorithms.imsat import IMSAT
     from kinfold.algorithms.imsat_hash import IMSATHash
+    from kinfold.algorithms.information_study import InformationStudy
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["IIC", "IMSAT", "JULE", "DeepCluster", "IMSATHash", "about", "load", "names"]
+__all__ = [
+    "IIC",
+    "IMSAT",
+    "JULE",
+    "DeepCluster",
+    "IICSegmentation",
+    "IMSATHash",
+    "InformationStudy",
+    "about",
+    "load",
+    "names",
+]
 
 _HOME = {
     "JULE": "kinfold.algorithms.jule",
     "IMSAT": "kinfold.algorithms.imsat",
     "IMSATHash": "kinfold.algorithms.imsat_hash",
     "IIC": "kinfold.algorithms.iic",
+    "IICSegmentation": "kinfold.algorithms.iic_segmentation",
+    "InformationStudy": "kinfold.algorithms.information_study",
     "DeepCluster": "kinfold.algorithms.deepcluster",
 }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kinfold.benchmark import published
+from kinfold.benchmark import study as studied
 from kinfold.benchmark.datasets import SETS
 from kinfold.benchmark.scenarios.baselines import ON_PIXELS, infeasible
 from kinfold.benchmark.scenarios.scenario import HERE, OWN, YARDSTICKS
@@ -276,6 +277,29 @@ def imsat_codes(results: Results) -> str:
     return imsat_tables.codes(results)
 
 
+def information_study(results: Results) -> str:
+    """Every row of the study: published best epoch by labels, ours at the last epoch of a reduced run."""
+    head = ["objective", "inside", "beside", "published ACC (MNIST, best epoch)", "ours ACC", "ours NMI"]
+    head += ["runs collapsed", "CPU s"]
+    rows = []
+    for name, row in studied.ROWS.items():
+        ours = results.get(f"study-{name}")
+        shown = NOTHING if row.acc is None else f"{row.acc:.3f} ± {row.sd:.3f}"
+        collapsed = NOTHING if ours is None else f"{ours['health']['collapsed']} of {len(ours['seeds'])}"
+        known = row.parameters
+        both = ", on both views" if known.get("side_on") == "both" else ""
+        inside, beside = ", ".join(known["views"]), ", ".join(known.get("side", ()))
+        ours_cells = [_metric(ours, "acc"), _metric(ours, "nmi"), collapsed, _mean(ours, "cpu_seconds")]
+        rows.append([f"`{known['objective']}`", inside, beside + both, shown, *ours_cells])
+    kmeans = _metric(results.get("kmeans-pixels-mnist-test"), "acc")
+    text = _table(head, rows) + _made("kinfold benchmark information-study --data DIR", "study-*.json")
+    setting = ", ".join(f"{key} {value}" for key, value in studied.REDUCED.items())
+    return text + (
+        f"Ours: MNIST-test (10,000 images), the study's constants but {setting}. k-means on the pixels: ACC {kmeans}. "
+        f"Published: {studied.SOURCE}, 70,000 images.\n"
+    )
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "jule": jule,
     "jule-paper": paper,
@@ -287,6 +311,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "speed": speed,
     "imsat": imsat,
     "imsat-codes": imsat_codes,
+    "information-study": information_study,
 }
 
 

@@ -315,8 +315,8 @@ def benchmark(
         str,
         typer.Argument(
             metavar="NAME",
-            help="jule (the paper's table), baselines, ablation, speed (needs no data), tables (writes the tables of "
-            "README and docs from the results), or the id of one scenario.",
+            help="jule (the paper's table), baselines, ablation, information-study, speed (needs no data), tables "
+            "(writes the tables of README and docs from the results), or the id of one scenario.",
         ),
     ],
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that holds the data sets.")] = None,

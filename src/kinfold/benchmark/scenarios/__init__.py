@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kinfold.benchmark.datasets import SETS
-from kinfold.benchmark.scenarios import baselines, imsat, jule, scale, speed
+from kinfold.benchmark.scenarios import baselines, imsat, jule, scale, speed, study
 from kinfold.benchmark.scenarios.scenario import Scenario
 from kinfold.errors import InputError
 
@@ -22,6 +22,7 @@ FAMILIES: tuple[Iterable[Scenario], ...] = (
     jule.ablations(),
     speed.speed(),
     imsat.imsat(),
+    study.rows(),
     scale.transfer(),
     scale.streams(),
 )
