@@ -36,6 +36,10 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
         from kinfold.benchmark import speed
 
         found = speed.PARTS[task["part"]](int(wanted.parameters["n"]), task["seed"])
+    elif wanted.task == "probe":
+        from kinfold.benchmark import probe
+
+        found = probe.run(wanted, task)
     elif wanted.task == "predict":
         found = _predict(wanted, task)
     else:
