@@ -183,7 +183,9 @@ def _ran_on(runs: list[Partial]) -> Result:
 
 
 def _published_method(scenario: Scenario) -> str:
-    methods = {"JULE": "JULE-RC", "gdl": "AC-GDL", "gdl_centred": "GDL, centred pixels", "kmeans": "K-means"}
+    methods = {
+        "JULE": "JULE-RC", "NAT": "MMDC", "gdl": "AC-GDL", "gdl_centred": "GDL, centred pixels", "kmeans": "K-means",
+    }  # fmt: skip
     return methods.get(scenario.algorithm, scenario.algorithm)
 
 

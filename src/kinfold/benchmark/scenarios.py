@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kinfold.benchmark.datasets import SETS
 from kinfold.errors import InputError
 
-Task = Literal["cluster", "estimate", "predict", "speed"]
-Group = Literal["jule", "baselines", "ablation", "speed"]
+Task = Literal["cluster", "estimate", "predict", "probe", "speed"]
+Group = Literal["jule", "coates-ng", "nat", "baselines", "ablation", "speed"]
 
 PRETRAINED = "efficientnet-lite0"
 
@@ -31,7 +31,7 @@ class Scenario:
         Which ``kinfold benchmark`` command runs it.
     task : str
         ``"cluster"``: labels of the set; ``"estimate"``: the same without the number of clusters; ``"predict"``: fit on
-        the set, sort others; ``"speed"``: see `kinfold.benchmark.speed`.
+        the set, sort others; ``"probe"``: see `kinfold.benchmark.probe`; ``"speed"``: see `kinfold.benchmark.speed`.
     algorithm : str
         A public estimator, or a method of `kinfold.benchmark.baselines` or `kinfold.benchmark.speed`.
     dataset : str or None
@@ -228,7 +228,34 @@ def _speed() -> Iterator[Scenario]:
     yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
 
 
-SCENARIOS: dict[str, Scenario] = {s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed())}
+def _coates_ng() -> Iterator[Scenario]:
+    for n_atoms, dictionary, last in (
+        (200, "gain-shape", "omp1"),
+        (400, "kmeans", "triangle"),
+        (1600, "kmeans", "triangle"),
+    ):
+        yield Scenario(
+            f"coates-ng-k{n_atoms}-{last}", "coates-ng", "probe", "CoatesNg", "cifar10-full",
+            parameters={"n_atoms": n_atoms, "dictionary": dictionary},
+        )  # fmt: skip
+
+
+def _nat() -> Iterator[Scenario]:
+    for name in ("mnist-full", "mnist-test", "usps"):
+        yield Scenario(f"nat-{name}-default", "nat", "cluster", "NAT", name)
+    changes: dict[str, dict[str, Any]] = {
+        "never-exchanged": {"reassign_every": 0},
+        "not-refined": {"n_refine": 0},
+        "rotation": {"rotation": True},
+        "sphere": {"variant": "sphere"},
+    }
+    for change, parameters in changes.items():
+        yield Scenario(f"nat-mnist-test-{change}", "nat", "cluster", "NAT", "mnist-test", parameters=parameters)
+
+
+SCENARIOS: dict[str, Scenario] = {
+    s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed(), *_coates_ng(), *_nat())
+}
 
 
 def scenario(identifier: str) -> Scenario:
@@ -246,8 +273,8 @@ def scenario(identifier: str) -> Scenario:
     """
     if identifier not in SCENARIOS:
         raise InputError(
-            f"there is no benchmark scenario {identifier!r}; expected jule, baselines, ablation, speed, tables, or an "
-            f"id such as {', '.join(list(SCENARIOS)[:3])}."
+            f"there is no benchmark scenario {identifier!r}; expected {', '.join(get_args(Group))}, tables, or "
+            f"an id such as {', '.join(list(SCENARIOS)[:3])}."
         )
     return SCENARIOS[identifier]
 
@@ -275,7 +302,7 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     >>> [s.id for s in select("jule", only="umist")]
     ['jule-umist-default', 'kmeans-pixels-umist', 'gdl-pixels-umist']
     """
-    if name not in ("jule", "baselines", "ablation", "speed"):
+    if name not in get_args(Group):
         return [scenario(name)]
     wanted = [s for s in SCENARIOS.values() if s.group == name]
     if name == "jule":
@@ -283,6 +310,9 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
         wanted = [s for s in tables if preset == "all" or s.variant == (preset or "default")]
         if preset is None:
             wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in BESIDE]
+    if name == "nat":
+        sets = {s.dataset for s in wanted}
+        wanted += [s for s in SCENARIOS.values() if s.algorithm == "kmeans" and s.dataset in sets]
     if only is not None:
         wanted = [s for s in wanted if only in (s.dataset, s.id)]
     if not wanted:
