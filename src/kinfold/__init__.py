@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinfold.algorithms import load
+    from kinfold.algorithms.cluster_fit import ClusterFit
+    from kinfold.algorithms.coates_ng import CoatesNg
     from kinfold.algorithms.jule import JULE
+    from kinfold.algorithms.nat import NAT
+    from kinfold.algorithms.rotnet import RotNet
+    from kinfold.algorithms.simclr import SimCLR
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
     from kinfold.errors import InputError, KinfoldError
@@ -28,13 +33,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "JULE",
+    "NAT",
+    "ClusterFit",
     "Clustering",
+    "CoatesNg",
     "DeepClusterer",
     "Images",
     "InputError",
     "KinfoldError",
     "MergeTree",
+    "RotNet",
     "Runtime",
+    "SimCLR",
     "__version__",
     "as_images",
     "check_clusterer",
@@ -43,7 +53,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "ClusterFit": "kinfold.algorithms.cluster_fit",
+    "CoatesNg": "kinfold.algorithms.coates_ng",
     "JULE": "kinfold.algorithms.jule",
+    "NAT": "kinfold.algorithms.nat",
+    "RotNet": "kinfold.algorithms.rotnet",
+    "SimCLR": "kinfold.algorithms.simclr",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",
     "Images": "kinfold.data",

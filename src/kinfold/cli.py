@@ -364,8 +364,8 @@ def benchmark(
         str,
         typer.Argument(
             metavar="NAME",
-            help="jule (the paper's table), baselines, ablation, speed (needs no data), tables (writes the tables of "
-            "README and docs from the results), or the id of one scenario.",
+            help="jule (the paper's table), coates-ng, nat, baselines, ablation, speed (needs no data), tables (writes "
+            "the tables of README and docs from the results), or the id of one scenario.",
         ),
     ],
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that holds the data sets.")] = None,
@@ -398,9 +398,10 @@ def algorithms(verbose: Verbose = False) -> None:
     """List the algorithms, each with its citation."""
     from kinfold import algorithms as known
 
-    for name in known.names():
+    for name in (*known.names(), *known.learners()):
         summary, *details = known.about(name)
         _say(f"{name.lower():12} {summary}", *(f"{'':12} {line}" for line in details))
+    _say("", f"{', '.join(known.learners())}: features only, from Python, to stand before a clusterer.")
     _say("", "Use one with: kinfold cluster photos/ --algorithm NAME")
 
 

@@ -8,14 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kinfold.algorithms.cluster_fit import ClusterFit
+    from kinfold.algorithms.coates_ng import CoatesNg
     from kinfold.algorithms.jule import JULE
+    from kinfold.algorithms.nat import NAT
+    from kinfold.algorithms.rotnet import RotNet
+    from kinfold.algorithms.simclr import SimCLR
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["JULE", "about", "load", "names"]
+__all__ = ["JULE", "NAT", "ClusterFit", "CoatesNg", "RotNet", "SimCLR", "about", "learners", "load", "names"]
 
 _HOME = {
+    "ClusterFit": "kinfold.algorithms.cluster_fit",
+    "CoatesNg": "kinfold.algorithms.coates_ng",
     "JULE": "kinfold.algorithms.jule",
+    "NAT": "kinfold.algorithms.nat",
+    "RotNet": "kinfold.algorithms.rotnet",
+    "SimCLR": "kinfold.algorithms.simclr",
 }
+_LEARNERS = ("CoatesNg",)  # they learn features and no clusters: transformers, not DeepClusterers
 
 
 def __getattr__(name: str) -> Any:
@@ -28,12 +39,21 @@ def __getattr__(name: str) -> Any:
 
 
 def names() -> list[str]:
-    """Name every algorithm, in the order of the alphabet.
+    """Name every algorithm that clusters, in the order of the alphabet.
 
-    >>> "JULE" in names()
-    True
+    >>> "JULE" in names(), "CoatesNg" in names()
+    (True, False)
     """
-    return sorted(_HOME)
+    return sorted(set(_HOME) - set(_LEARNERS))
+
+
+def learners() -> list[str]:
+    """Name what learns features only, to stand before a clusterer in a pipeline.
+
+    >>> learners()
+    ['CoatesNg']
+    """
+    return sorted(_LEARNERS)
 
 
 def about(name: str) -> list[str]:
@@ -70,10 +90,10 @@ def load(folder: str | Path) -> DeepClusterer[Any]:
 
     result = Clustering.load(folder)
     name = str(result.run.get("algorithm"))
-    if name not in _HOME:
+    if name not in names():
         raise InputError(
             f"{folder} was made by the algorithm {name!r}, which this version of kinfold does not have; "
-            f"it has {', '.join(_HOME)}. Install the version named in its run.json."
+            f"it has {', '.join(names())}. Install the version named in its run.json."
         )
     algorithm: type[DeepClusterer[Any]] = getattr(importlib.import_module(_HOME[name]), name)
     return algorithm.from_result(result)
