@@ -14,8 +14,6 @@ from differences, so that exact duplicates are at distance 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +21,7 @@ import numpy.typing as npt
 
 from kinfold.errors import InputError
 from kinfold.ops.reduce import reduce
+from kinfold.ops.threads import faiss_threads
 
 Samples = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -102,7 +101,7 @@ def neighbours(
         raise InputError(f"k is {k}; expected at least 1 neighbour.")
     n, d = x.shape
     k = min(k, n - 1)
-    with _threads():
+    with faiss_threads():
         if n <= SMALL or (n <= exact_up_to and d <= reduce_above):
             return Neighbours(*_refined(x, np.arange(n), _every_pair(x, np.arange(n), k + 1), k))
         return _approximate(x, k, reduced=d > reduce_above, listed=n > exact_up_to, wanted=recall)
@@ -119,20 +118,6 @@ def _samples(features: npt.ArrayLike) -> Samples:
     if max(-low, high) > LARGEST_VALUE:
         raise InputError(f"features holds {max(-low, high):.3g}; expected at most {LARGEST_VALUE:.0g}: divide by it.")
     return x
-
-
-@contextmanager
-def _threads() -> Iterator[None]:
-    """faiss has an OpenMP of its own, which does not hear of torch.set_num_threads."""
-    import faiss
-    import torch
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(torch.get_num_threads())
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 def _every_pair(x: Samples, rows: Ints, k: int) -> Ints:
