@@ -106,6 +106,7 @@ def test_pixels_teach_when_nobody_else_does() -> None:
 
 
 @pytest.mark.parametrize(("wrong", "says"), [
+    ({"n_clusters": None}, "ClusterFit needs n_clusters"),
     ({"n_epochs": 0}, "n_epochs is 0"),
     ({"n_groups": 99}, "n_groups is 99, but there are 20 images"),
     ({"teacher": np.zeros((3, 2))}, r"teacher has shape \(3, 2\)"),

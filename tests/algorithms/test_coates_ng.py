@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from tests.references import patches as plain
 
+from kinfold.algorithms import coates_ng
 from kinfold.algorithms.coates_ng import CoatesNg, PatchEncoder, normalise, pooled, sample_patches
 from kinfold.benchmark.probe import linear_svm, score
-from kinfold.data.images import as_images
+from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError
 from kinfold.ops.whitening import whitening
 from kinfold.runtime import Runtime
@@ -151,6 +152,24 @@ def test_features_separate_digits(dictionary: str, encoding: str | None, band: f
     x, y = digits(1200)
     model = learner(dictionary=dictionary, encoding=encoding).fit(x[:600])
     assert score(model.transform(x[:600]), y[:600], model.transform(x[600:]), y[600:])[1] > band
+
+
+def test_images_are_read_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither learning nor encoding ever holds more than a block, and blocks change nothing."""
+    x, _ = digits(300)
+    whole = learner().fit_transform(x)
+    asked: list[int] = []
+    read = Images.tensor
+
+    def counted(self: Images, index: Any = None) -> torch.Tensor:
+        asked.append(len(index))
+        return read(self, index)
+
+    monkeypatch.setattr(Images, "tensor", counted)
+    monkeypatch.setattr(coates_ng, "BLOCK", 2**12)
+    parts = learner().fit_transform(x)
+    assert max(asked) <= 2**12 // 64
+    np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-4)
 
 
 def test_a_seed_repeats_and_a_pipeline_clusters() -> None:

@@ -143,6 +143,7 @@ def test_every_choice_runs(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("wrong", "says"), [
+    ({"n_clusters": None}, "NAT needs n_clusters"),
     ({"variant": "cube"}, "variant is 'cube'"),
     ({"rotation": "sometimes"}, "rotation is 'sometimes'"),
     ({"n_epochs": 0}, "n_epochs is 0"),

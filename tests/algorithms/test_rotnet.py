@@ -94,6 +94,7 @@ def test_a_small_run_learns_which_way_is_up() -> None:
 
 
 @pytest.mark.parametrize(("wrong", "says"), [
+    ({"n_clusters": None}, "RotNet needs n_clusters"),
     ({"n_epochs": 0}, "n_epochs is 0"),
     ({"backbone": "efficientnet-lite0"}, "RotNet trains its network"),
     ({"n_clusters": 99}, "ask for fewer"),

@@ -67,6 +67,7 @@ def test_a_small_run_reaches_its_band() -> None:
 
 
 @pytest.mark.parametrize(("wrong", "says"), [
+    ({"n_clusters": None}, "SimCLR needs n_clusters"),
     ({"n_epochs": 0}, "n_epochs is 0"),
     ({"batch_size": 1}, "batch_size is 1"),
     ({"temperature": 0.0}, "temperature is 0.0"),

@@ -107,7 +107,7 @@ class ClusterFit(DeepClusterer[ClusterFitState]):
 
     def __init__(
         self,
-        n_clusters: int = 10,
+        n_clusters: int | None = None,
         *,
         teacher: Any = None,
         n_groups: int | None = None,
@@ -149,6 +149,8 @@ class ClusterFit(DeepClusterer[ClusterFitState]):
 
     def _start(self, images: Images, run: Runtime) -> ClusterFitState:
         """The teacher's groups, and a network that knows nothing."""
+        if self.n_clusters is None:
+            raise InputError("ClusterFit needs n_clusters, a whole number; JULE estimates it where it is not known.")
         if self.n_epochs < 1:
             raise InputError(f"n_epochs is {self.n_epochs}; expected at least 1.")
         generator = self._generator()
@@ -169,10 +171,10 @@ class ClusterFit(DeepClusterer[ClusterFitState]):
         value = fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)), view=view)
         features = embed(state.net, images, run)
         seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
-        state.labels = kmeans(features.numpy(), self.n_clusters, n_starts=5, seed=seed, run=run).labels
+        state.labels = kmeans(features.numpy(), self._k, n_starts=5, seed=seed, run=run).labels
         if state.round + 1 == self.n_epochs:
             state.features = features
-        return Record(value, self.n_clusters)
+        return Record(value, self._k)
 
     def _done(self, state: ClusterFitState) -> bool:
         return state.round >= self.n_epochs
@@ -183,6 +185,10 @@ class ClusterFit(DeepClusterer[ClusterFitState]):
 
     def _network(self, shape: tuple[int, ...]) -> Network:
         return network(self.backbone, shape, width=self.width, largest_side=self.largest_side, n_features=N_FEATURES)
+
+    @property
+    def _k(self) -> int:
+        return cast(int, self.n_clusters)
 
     # -- the teacher ---------------------------------------------------------------------------------------------------
 
@@ -195,7 +201,7 @@ class ClusterFit(DeepClusterer[ClusterFitState]):
             return np.asarray(np.unique(found, return_inverse=True)[1], dtype=np.int64)
         n_groups = self.n_groups
         if n_groups is None:
-            n_groups = max(min(GROUPS_A_CLUSTER * self.n_clusters, n // LEAST_GROUP), min(self.n_clusters, n), 1)
+            n_groups = max(min(GROUPS_A_CLUSTER * self._k, n // LEAST_GROUP), min(self._k, n), 1)
         if not 1 <= n_groups <= n:
             raise InputError(f"n_groups is {n_groups}, but there are {n} images; expected 1 to {n}.")
         seed = int(torch.randint(2**31 - 1, (1,), generator=generator))

@@ -14,6 +14,7 @@ targets are no longer exchanged but given by k-means on the outputs, so that clu
   are turned, moved and stretched about their own size;
 - the exchange is solved exactly in floating point, where the first code rounded to integers;
 - Adam with a falling rate in place of momentum with steps ("clusters"), and the mean over a batch in place of the sum;
+- the last third of the epochs takes targets from k-means, in place of the last eighth;
 - quarter turns are told apart in alternate epochs ("clusters") for colour images only: half of the digits look right
   either way up.
 """
@@ -47,11 +48,12 @@ from kinfold.train import embed, fit_epoch, pixels, through
 
 Labels = npt.NDArray[np.int64]
 N_FEATURES = 160
+SEEN, FEWEST, MOST = 300_000, 15, 100  # images seen, and bounds of the epochs, when they follow the set's size
 GAIN = 10.0  # features and outputs have unit length; a softmax of them needs more room
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "clusters": {"n_epochs": 30, "reassign_every": 1, "learning_rate": 1e-3, "batch_size": 256},
-    "sphere": {"n_epochs": 30, "reassign_every": 3, "learning_rate": 1e-3, "batch_size": 256},
+    "clusters": {"reassign_every": 1, "learning_rate": 1e-3, "batch_size": 256},
+    "sphere": {"reassign_every": 3, "learning_rate": 1e-3, "batch_size": 256},
 }
 
 
@@ -83,6 +85,7 @@ class NAT(DeepClusterer[NatState]):
     Parameters
     ----------
     n_clusters : int
+        How many; there is no estimate.
     variant : {"clusters", "sphere"}
         Targets that are clusters of equal size, or noise on the sphere with k-means behind it.
     backbone : str
@@ -92,9 +95,10 @@ class NAT(DeepClusterer[NatState]):
     n_target_dims : int
         Dimensions of the noise ("sphere"); 2048 in the paper.
     n_epochs : int, optional
-        Passes in which targets pull, the last `n_refine` of them with targets from k-means. 30 by default.
+        Passes in which targets pull, the last `n_refine` of them with targets from k-means; None gives small sets more,
+        300,000 / n, between 15 and 100.
     n_refine : int, optional
-        An eighth of the epochs for "clusters", none for "sphere".
+        A third of the epochs for "clusters", none for "sphere".
     reassign_every : int, optional
         Targets are exchanged in every epoch of that number: 1 for "clusters", 3 for "sphere"; 0 never exchanges.
     rotation : bool or "auto"
@@ -123,7 +127,7 @@ class NAT(DeepClusterer[NatState]):
 
     def __init__(
         self,
-        n_clusters: int = 10,
+        n_clusters: int | None = None,
         *,
         variant: str = "clusters",
         backbone: str = "auto",
@@ -164,6 +168,7 @@ class NAT(DeepClusterer[NatState]):
 
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
+        self._check_choices(self._epochs(len(images)))
         front = cast(Network, self._network(images.shape).trunk).front
         return images if isinstance(front, nn.Identity) else through(front, images, run, cache="seen.npy")
 
@@ -171,26 +176,25 @@ class NAT(DeepClusterer[NatState]):
 
     def _start(self, images: Images, run: Runtime) -> NatState:
         """Targets, dealt out at random, and a fresh network."""
-        self._check_choices()
         generator, n = self._generator(), len(images)
         net = self._network(self._raw_shape)
         some = np.sort(torch.randperm(n, generator=generator)[:5000].numpy())
         measure(net, pixels(images, some, run).cpu())
-        targets = corners(self.n_clusters) if self._clusters else noise(n, self.n_target_dims, generator)
+        targets = corners(self._k) if self._clusters else noise(n, self.n_target_dims, generator)
         held = torch.randperm(n, generator=generator).numpy()
         if self._clusters:
-            held = held % self.n_clusters
+            held = held % self._k
         turns = nn.Linear(N_FEATURES, 4) if self._turning(images.shape) else None
         weights = [w for part in (net, turns) if part is not None for w in part.parameters() if w.requires_grad]
         optimizer = torch.optim.AdamW(weights, self._set("learning_rate"), weight_decay=1e-4)
-        state = NatState(net, optimizer, generator, held % self.n_clusters, held=held, targets=targets, turns=turns)
+        state = NatState(net, optimizer, generator, held % self._k, held=held, targets=targets, turns=turns)
         state.facts["pretrained"] = cast(Network, net.trunk).pretrained
-        state.planned = self._set("n_epochs")
+        state.planned = self._epochs(n)
         return state
 
     def _round(self, state: NatState, images: Images, run: Runtime) -> Record:
-        last = state.round + 1 == self._set("n_epochs")
-        refining = state.round >= self._set("n_epochs") - self._n_refine
+        n_epochs = self._epochs(len(images))
+        last, refining = state.round + 1 == n_epochs, state.round >= n_epochs - self._refinements(n_epochs)
         extra: dict[str, float | int | str] = {}
         if state.turns is not None:
             extra["rotation_loss"] = self._tell_turns(state, images, run)
@@ -203,10 +207,10 @@ class NAT(DeepClusterer[NatState]):
             state.labels = cast(Labels, state.held).copy()
         if last or not self._clusters:
             self._look(state, images, run, last=last)
-        return Record(loss, self.n_clusters, extra)
+        return Record(loss, self._k, extra)
 
     def _done(self, state: NatState) -> bool:
-        return state.round >= int(self._set("n_epochs"))
+        return state.round >= self._epochs(len(state.labels))
 
     def _assign(self, state: State) -> nn.Module:
         """The nearest corner, or the nearest centre of the features' clusters."""
@@ -216,8 +220,12 @@ class NAT(DeepClusterer[NatState]):
 
     def _network(self, shape: tuple[int, ...]) -> WithHead:
         trunk = network(self.backbone, shape, width=self.width, largest_side=self.largest_side)
-        n_dims = self.n_clusters if self._clusters else self.n_target_dims
+        n_dims = self._k if self._clusters else self.n_target_dims
         return WithHead(trunk, nn.Sequential(nn.Linear(N_FEATURES, n_dims, bias=False), Sphere()))
+
+    @property
+    def _k(self) -> int:
+        return cast(int, self.n_clusters)
 
     # -- one epoch -----------------------------------------------------------------------------------------------------
 
@@ -256,8 +264,8 @@ class NAT(DeepClusterer[NatState]):
         """Targets from k-means on the outputs, each cluster under the corner that most of it held."""
         found = self._outputs(state, images, run)
         seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
-        clusters = kmeans(found.numpy(), self.n_clusters, start=cast(Tensor, state.targets).numpy(), seed=seed).labels
-        state.held = renamed(clusters, cast(Labels, state.held), self.n_clusters)
+        clusters = kmeans(found.numpy(), self._k, start=cast(Tensor, state.targets).numpy(), seed=seed).labels
+        state.held = renamed(clusters, cast(Labels, state.held), self._k)
 
     def _look(self, state: NatState, images: Images, run: Runtime, *, last: bool) -> None:
         """Labels of the features as they are now."""
@@ -267,7 +275,7 @@ class NAT(DeepClusterer[NatState]):
             state.labels = torch.cat([assign(part).argmax(1) for part in torch.split(features, 4096)]).numpy()
         else:
             seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
-            state.labels = kmeans(features.numpy(), self.n_clusters, n_starts=5, seed=seed, run=run).labels
+            state.labels = kmeans(features.numpy(), self._k, n_starts=5, seed=seed, run=run).labels
         if last:
             state.features = features
 
@@ -279,7 +287,7 @@ class NAT(DeepClusterer[NatState]):
     def _batches(self, state: NatState, n: int) -> Iterator[Labels]:
         """Batches of an epoch; the learning rate falls to nothing along a cosine on the way."""
         size = self._set("batch_size")
-        passes = self._set("n_epochs") * (1 if state.turns is None else 2)
+        passes = self._epochs(n) * (1 if state.turns is None else 2)
         total = passes * math.ceil(n / size)
         for batch in shuffled(n, size, state.generator):
             rate = self._set("learning_rate") * 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total)))
@@ -300,11 +308,14 @@ class NAT(DeepClusterer[NatState]):
         value = getattr(self, name)
         return VARIANTS[self.variant][name] if value is None else value
 
-    @property
-    def _n_refine(self) -> int:
-        """Epochs with targets from k-means, the last ones; the paper's share is an eighth."""
+    def _epochs(self, n: int) -> int:
+        """Passes over n images: `n_epochs`, or so many that a small set is looked at often enough."""
+        return min(max(SEEN // n, FEWEST), MOST) if self.n_epochs is None else int(self.n_epochs)
+
+    def _refinements(self, n_epochs: int) -> int:
+        """Epochs with targets from k-means, the last ones."""
         if self.n_refine is None:
-            return int(self._set("n_epochs")) // 8 if self._clusters else 0
+            return n_epochs // 3 if self._clusters else 0
         return int(self.n_refine)
 
     def _turning(self, shape: tuple[int, ...]) -> bool:
@@ -316,17 +327,19 @@ class NAT(DeepClusterer[NatState]):
         every = int(self._set("reassign_every"))
         return every > 0 and state.round % every == 0
 
-    def _check_choices(self) -> None:
+    def _check_choices(self, n_epochs: int) -> None:
         """Refuse choices that do not exist, one sentence each."""
+        if self.n_clusters is None:
+            raise InputError("NAT needs n_clusters, a whole number; JULE estimates it where it is not known.")
         if self.variant not in VARIANTS:
             raise InputError(f"variant is {self.variant!r}; expected {' or '.join(map(repr, VARIANTS))}.")
         if self.rotation not in (True, False, "auto"):
             raise InputError(f"rotation is {self.rotation!r}; expected True, False or 'auto'.")
-        if self._set("n_epochs") < 1:
+        if n_epochs < 1:
             raise InputError(f"n_epochs is {self.n_epochs}; expected at least 1.")
-        if not 0 <= self._n_refine <= self._set("n_epochs"):
-            raise InputError(f"n_refine is {self.n_refine}; expected 0 to n_epochs, {self._set('n_epochs')}.")
-        if not self._clusters and self._n_refine:
+        if not 0 <= self._refinements(n_epochs) <= n_epochs:
+            raise InputError(f"n_refine is {self.n_refine}; expected 0 to n_epochs, {n_epochs}.")
+        if not self._clusters and self._refinements(n_epochs):
             raise InputError("n_refine goes with variant='clusters', but variant is 'sphere'.")
         if self._set("reassign_every") < 0:
             raise InputError(f"reassign_every is {self.reassign_every}; expected 0 (never) or more.")

@@ -100,7 +100,7 @@ class RotNet(DeepClusterer[RotNetState]):
 
     def __init__(
         self,
-        n_clusters: int = 10,
+        n_clusters: int | None = None,
         *,
         backbone: str = "auto",
         image_size: int | tuple[int, int] | None = None,
@@ -138,6 +138,8 @@ class RotNet(DeepClusterer[RotNetState]):
 
     def _start(self, images: Images, run: Runtime) -> RotNetState:
         """A fresh network; no image is clustered yet."""
+        if self.n_clusters is None:
+            raise InputError("RotNet needs n_clusters, a whole number; JULE estimates it where it is not known.")
         if self.n_epochs < 1:
             raise InputError(f"n_epochs is {self.n_epochs}; expected at least 1.")
         generator = self._generator()
@@ -158,10 +160,10 @@ class RotNet(DeepClusterer[RotNetState]):
         value = fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)), view=slightly)
         features = embed(state.net, images, run)
         seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
-        state.labels = kmeans(features.numpy(), self.n_clusters, n_starts=5, seed=seed, run=run).labels
+        state.labels = kmeans(features.numpy(), self._k, n_starts=5, seed=seed, run=run).labels
         if state.round + 1 == self.n_epochs:
             state.features = features
-        return Record(value, self.n_clusters, {"told": state.told})
+        return Record(value, self._k, {"told": state.told})
 
     def _done(self, state: RotNetState) -> bool:
         return state.round >= self.n_epochs
@@ -175,6 +177,10 @@ class RotNet(DeepClusterer[RotNetState]):
         if backbone == "auto" and len(shape) == 3:
             backbone = "convnet"
         return network(backbone, shape, width=self.width, largest_side=self.largest_side, n_features=N_FEATURES)
+
+    @property
+    def _k(self) -> int:
+        return cast(int, self.n_clusters)
 
     # -- one epoch -----------------------------------------------------------------------------------------------------
 

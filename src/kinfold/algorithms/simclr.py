@@ -100,7 +100,7 @@ class SimCLR(DeepClusterer[SimclrState]):
 
     def __init__(
         self,
-        n_clusters: int = 10,
+        n_clusters: int | None = None,
         *,
         backbone: str = "auto",
         image_size: int | tuple[int, int] | None = None,
@@ -163,10 +163,10 @@ class SimCLR(DeepClusterer[SimclrState]):
         )  # fmt: skip
         features = embed(state.net, images, run)
         seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
-        state.labels = kmeans(features.numpy(), self.n_clusters, n_starts=5, seed=seed, run=run).labels
+        state.labels = kmeans(features.numpy(), self._k, n_starts=5, seed=seed, run=run).labels
         if state.round + 1 == self.n_epochs:
             state.features = features
-        return Record(value, self.n_clusters)
+        return Record(value, self._k)
 
     def _done(self, state: SimclrState) -> bool:
         return state.round >= self.n_epochs
@@ -177,6 +177,10 @@ class SimCLR(DeepClusterer[SimclrState]):
 
     def _network(self, shape: tuple[int, ...]) -> Network:
         return network(self.backbone, shape, width=self.width, largest_side=self.largest_side, n_features=N_FEATURES)
+
+    @property
+    def _k(self) -> int:
+        return cast(int, self.n_clusters)
 
     # -- one epoch -----------------------------------------------------------------------------------------------------
 
@@ -201,6 +205,8 @@ class SimCLR(DeepClusterer[SimclrState]):
 
     def _check_choices(self) -> None:
         """Refuse choices that do not exist, one sentence each."""
+        if self.n_clusters is None:
+            raise InputError("SimCLR needs n_clusters, a whole number; JULE estimates it where it is not known.")
         for name in ("n_epochs", "batch_size"):
             least = 2 if name == "batch_size" else 1
             if getattr(self, name) < least:
