@@ -33,10 +33,12 @@ ARROWS: dict[str, set[str]] = {
     "results": {"files", "data", "metrics", "ops"},
     "strangeness": set(),
     "inputs": {"data"},
+    "warm_start": {"results"},
     "journal": {"runtime", "results", "health", "data", "files"},
     "estimator": {
         "allocator",
         "train",
+        "warm_start",
         "runtime",
         "results",
         "inputs",
@@ -48,7 +50,7 @@ ARROWS: dict[str, set[str]] = {
         "files",
     },
     "checks": {"estimator", "runtime", "data", "results"},
-    "algorithms": {"estimator", "health", "metrics", "train", "ops", "nn", "data", "results", "runtime"},
+    "algorithms": {"estimator", "health", "inputs", "metrics", "train", "ops", "nn", "data", "results", "runtime"},
     "report": {"results", "metrics", "data", "files", "ops"},
     "benchmark": {
         "results",

@@ -341,7 +341,7 @@ def test_version_and_algorithms(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"kinfold {kinfold.__version__}\n"
     assert main(["algorithms"]) == 0
     said = capsys.readouterr().out
-    assert all(name.lower() in said for name in algorithms.names())
+    assert all(name.lower() in said for name in (*algorithms.names(), *algorithms.learners()))
 
 
 # What is drawn -------------------------------------------------------------------------------------------------------

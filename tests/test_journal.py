@@ -18,6 +18,12 @@ TABLE = np.eye(3, dtype=np.float32)
 IDENTITY = identify("Tiny", {"n_clusters": 2}, Images(TABLE))
 
 
+def test_a_parameter_that_is_an_array_or_a_path_is_written_down() -> None:
+    assert plain(Path("runs") / "a") == str(Path("runs", "a"))
+    assert plain(TABLE) == plain(TABLE.copy()) != plain(TABLE * 2)
+    assert str(plain(TABLE)).startswith("<array (3, 3) ")
+
+
 def test_an_identity_knows_the_images_and_nothing_of_their_place() -> None:
     same(identify("Tiny", {"n_clusters": 2}, Images(TABLE, names=["a", "b", "c"])), IDENTITY, Path("runs"))
     for other in (TABLE[::-1].copy(), TABLE * 2, TABLE[:2]):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kinfold.algorithms import load
+    from kinfold.algorithms.cluster_fit import ClusterFit
+    from kinfold.algorithms.coates_ng import CoatesNg
     from kinfold.algorithms.deepcluster import DeepCluster
     from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.iic_segmentation import IICSegmentation
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from kinfold.algorithms.imsat_hash import IMSATHash
     from kinfold.algorithms.information_study import InformationStudy
     from kinfold.algorithms.jule import JULE
+    from kinfold.algorithms.nat import NAT
+    from kinfold.algorithms.rotnet import RotNet
+    from kinfold.algorithms.simclr import SimCLR
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
     from kinfold.data.features import FeatureShards
@@ -38,7 +43,10 @@ __all__ = [
     "IIC",
     "IMSAT",
     "JULE",
+    "NAT",
+    "ClusterFit",
     "Clustering",
+    "CoatesNg",
     "DeepCluster",
     "DeepClusterer",
     "FeatureShards",
@@ -49,7 +57,9 @@ __all__ = [
     "InputError",
     "KinfoldError",
     "MergeTree",
+    "RotNet",
     "Runtime",
+    "SimCLR",
     "__version__",
     "as_images",
     "check_clusterer",
@@ -66,6 +76,11 @@ _HOME = {
     "IICSegmentation": "kinfold.algorithms.iic_segmentation",
     "InformationStudy": "kinfold.algorithms.information_study",
     "DeepCluster": "kinfold.algorithms.deepcluster",
+    "NAT": "kinfold.algorithms.nat",
+    "CoatesNg": "kinfold.algorithms.coates_ng",
+    "RotNet": "kinfold.algorithms.rotnet",
+    "SimCLR": "kinfold.algorithms.simclr",
+    "ClusterFit": "kinfold.algorithms.cluster_fit",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",
     "FeatureShards": "kinfold.data.features",

@@ -30,6 +30,7 @@ from kinfold.results import Clustering
 from kinfold.runtime import Progress, Runtime
 from kinfold.strangeness import Strangeness
 from kinfold.train import embed
+from kinfold.warm_start import warm_start
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
@@ -116,7 +117,8 @@ class DeepClusterer(_Learner, ABC, Generic[AnyState]):
     """Base class of all algorithms.
 
     A subclass stores its parameters in ``__init__`` and writes ``_start``, ``_round``, ``_done``, ``_assign`` and
-    ``_network``. Everything that changes lives in the state, so a run that was killed goes on with the same bits.
+    ``_network``. Everything that changes lives in the state, so a run that was killed goes on with the same bits. One
+    with a parameter ``initial`` goes on with another run's network, see `kinfold.warm_start`.
 
     Attributes
     ----------
@@ -222,7 +224,9 @@ class DeepClusterer(_Learner, ABC, Generic[AnyState]):
             began = time.perf_counter()
             with run.dice(self._generator()):
                 seen = self._prepare(images, run)
-                state = self._wrap(self._start(seen, run), run)
+                begun = self._start(seen, run)
+                begun.facts |= warm_start(begun.net, getattr(self, "initial", None))
+                state = self._wrap(begun, run)
             journal = resume(Journal(state, seconds=time.perf_counter() - began), identity, run)
             state = journal.state
             watch = Watch(journal.history, state.labels)

@@ -112,7 +112,6 @@ def test_every_change_is_a_parameter_that_the_estimator_has() -> None:
             assert set(found.parameters) <= set(known), found.id
             assert found.preset in jule.PRESETS
     assert DEFECTS == jule.RELEASED
-    assert scenarios.DEFECTS == jule.RELEASED
 
 
 def test_every_row_of_the_study_has_its_permanent_id() -> None:

@@ -116,3 +116,26 @@ def test_committed_results_carry_enough_seeds_and_their_own_name() -> None:
         enough = 1 if found.get("deterministic") else 3
         assert len(found["seeds"]) >= enough, f"{path.name} has {len(found['seeds'])} seeds"
         assert "/" not in found["command"]
+
+
+def test_the_table_of_patch_features_by_hand() -> None:
+    scores = {name: {"mean": value} for name, value in (("acc_test", 0.6912), ("acc_train", 0.7251))}
+    one = result("coates-ng-k200-omp1", "cifar10-full", 0.0, metrics=scores)
+    one["parameters"] = {"n_atoms": 200, "dictionary": "gain-shape"}
+    cells = row(tables.coates_ng({one["scenario"]: one}), "gain-shape")
+    assert cells == ["gain-shape", "200", "—", "**69.1**", "72.5", "100", "1,234"]
+    assert row(tables.coates_ng({}), "OMP-1")[1:3] == ["1600", "79.96"]
+
+
+def test_the_table_of_nat_by_hand() -> None:
+    found = {
+        r["scenario"]: r
+        for r in (
+            result("nat-mnist-full-default", "mnist-full", 0.97),
+            result("kmeans-pixels-mnist-full", "mnist-full", 0.5),
+            result("nat-mnist-test-rotation", "mnist-test", 0.6, parameters={"rotation": True}),
+        )
+    }
+    text = tables.nat(found)
+    assert row(text, "MNIST-full")[3:7] == ["0.991", "0.970 ± 0.012", "0.970 ± 0.012", "0.500 ± 0.012"]
+    assert row(text, "`rotation=True`")[1] == "0.600 ± 0.012"

@@ -1,11 +1,11 @@
-"""The vote of the nearest fitted images."""
+"""The vote of the nearest fitted images, and the nearest centre."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from kinfold.nn.heads import NeighborVote
+from kinfold.nn.heads import NearestCentre, NeighborVote
 
 
 def groups() -> tuple[torch.Tensor, np.ndarray]:  # type: ignore[type-arg]
@@ -50,3 +50,20 @@ def test_far_away_is_still_a_distribution() -> None:
     row = NeighborVote.of(features, labels, n_neighbors=5)(torch.full((1, 3), 1e4))
     assert bool(torch.isfinite(row).all())
     torch.testing.assert_close(row.sum(), torch.tensor(1.0))
+
+
+def test_the_nearest_centre_by_hand() -> None:
+    """Centres 0 and 4, mean squared distance to them 1: softmax of -(1, 9) at 1."""
+    features, labels = torch.tensor([[-1.0], [1.0], [3.0], [5.0]]), np.array([0, 0, 1, 1])
+    found = NearestCentre.of(features, labels)(torch.tensor([[1.0], [1e4]]))
+    torch.testing.assert_close(found[0], torch.tensor([-1.0, -9.0]).softmax(0))
+    torch.testing.assert_close(found.sum(1), torch.ones(2))
+    assert int(found[1].argmax()) == 1
+
+
+def test_fitted_images_are_nearest_to_their_own_centre() -> None:
+    features, labels = groups()
+    found = NearestCentre.of(features, labels)(features)
+    np.testing.assert_array_equal(found.argmax(1).numpy(), labels)
+    alike = NearestCentre.of(features[:1].repeat(3, 1), np.zeros(3, dtype=np.int64))(features[:2])
+    torch.testing.assert_close(alike, torch.ones(2, 1))

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kinfold.algorithms.cluster_fit import ClusterFit
+    from kinfold.algorithms.coates_ng import CoatesNg
     from kinfold.algorithms.deepcluster import DeepCluster
     from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.iic_segmentation import IICSegmentation
@@ -15,17 +17,26 @@ if TYPE_CHECKING:
     from kinfold.algorithms.imsat_hash import IMSATHash
     from kinfold.algorithms.information_study import InformationStudy
     from kinfold.algorithms.jule import JULE
+    from kinfold.algorithms.nat import NAT
+    from kinfold.algorithms.rotnet import RotNet
+    from kinfold.algorithms.simclr import SimCLR
     from kinfold.estimator import DeepClusterer
 
 __all__ = [
     "IIC",
     "IMSAT",
     "JULE",
+    "NAT",
+    "ClusterFit",
+    "CoatesNg",
     "DeepCluster",
     "IICSegmentation",
     "IMSATHash",
     "InformationStudy",
+    "RotNet",
+    "SimCLR",
     "about",
+    "learners",
     "load",
     "names",
 ]
@@ -38,7 +49,14 @@ _HOME = {
     "IICSegmentation": "kinfold.algorithms.iic_segmentation",
     "InformationStudy": "kinfold.algorithms.information_study",
     "DeepCluster": "kinfold.algorithms.deepcluster",
+    "NAT": "kinfold.algorithms.nat",
+    "CoatesNg": "kinfold.algorithms.coates_ng",
+    "RotNet": "kinfold.algorithms.rotnet",
+    "SimCLR": "kinfold.algorithms.simclr",
+    "ClusterFit": "kinfold.algorithms.cluster_fit",
 }
+_LEARNERS = ("CoatesNg",)  # they learn features and no clusters: transformers, not DeepClusterers
+_OF_PIXELS = ("IICSegmentation",)  # its clusters are of pixels, not of images
 
 
 def __getattr__(name: str) -> Any:
@@ -51,12 +69,21 @@ def __getattr__(name: str) -> Any:
 
 
 def names() -> list[str]:
-    """Name every algorithm, in the order of the alphabet.
+    """Name every algorithm that clusters images, in the order of the alphabet.
 
-    >>> "JULE" in names()
-    True
+    >>> "JULE" in names(), "CoatesNg" in names()
+    (True, False)
     """
-    return sorted(_HOME)
+    return sorted(set(_HOME) - set(_LEARNERS) - set(_OF_PIXELS))
+
+
+def learners() -> list[str]:
+    """Name what learns features only, to stand before a clusterer in a pipeline.
+
+    >>> learners()
+    ['CoatesNg']
+    """
+    return sorted(_LEARNERS)
 
 
 def about(name: str) -> list[str]:
@@ -93,10 +120,10 @@ def load(folder: str | Path) -> DeepClusterer[Any]:
 
     result = Clustering.load(folder)
     name = str(result.run.get("algorithm"))
-    if name not in _HOME:
+    if name not in names():
         raise InputError(
             f"{folder} was made by the algorithm {name!r}, which this version of kinfold does not have; "
-            f"it has {', '.join(_HOME)}. Install the version named in its run.json."
+            f"it has {', '.join(names())}. Install the version named in its run.json."
         )
     algorithm: type[DeepClusterer[Any]] = getattr(importlib.import_module(_HOME[name]), name)
     return algorithm.from_result(result)

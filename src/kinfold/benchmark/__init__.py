@@ -30,8 +30,9 @@ def run(
     ----------
     name
         ``"jule"``: the paper's table, beside k-means and plain graph degree linkage on the same input; ``"imsat"``,
-        beside k-means; ``"baselines"``: all other methods; ``"ablation"``; ``"speed"``: needs no data; ``"tables"``:
-        writes the tables of README.md and docs/ in the present folder from `out`; or the id of one scenario.
+        ``"iic"``, ``"deepcluster"``, ``"nat"``, …: theirs, beside k-means; ``"baselines"``: all other methods;
+        ``"ablation"``; ``"speed"``: needs no data; ``"tables"``: writes the tables of README.md and docs/ in the
+        present folder from `out`; or the id of one scenario.
     data
         Folder with the benchmark sets (see `kinfold.benchmark.datasets`). A set that is not there is left out by name.
     only

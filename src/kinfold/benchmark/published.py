@@ -23,6 +23,10 @@ MEASURED = "the released Torch7 code rebuilt on 2 CPU cores, 1 thread, one seed"
 IMSAT_QUOTED = "the paper's table as later papers' tables quote it"
 IMSAT_PORT = "README of musyoku/IMSAT, a port, on the 60,000 training images"
 IMSAT_PORT_TF = "README of shenyuanyuan/IMSAT, a port"
+
+MMDC = "README of guysrn/mmdc, checkpoints of its authors"
+MMDC_PAPER = "the MMDC paper (Shiran, Weinshall 2020), as a public table of results quotes it"
+COATES_DEMO = "the authors' demonstration code and abstract (Coates, Lee, Ng 2011; Coates, Ng 2011)"
 RECALLED = "recalled, not seen in any text: not to be quoted"
 
 
@@ -112,7 +116,17 @@ FIGURES: tuple[Figure, ...] = (
     Figure("mnist-full", "IMSAT (VAT)", "re-run", IMSAT_PORT, acc=0.984),
     Figure("mnist-full", "IMSAT (VAT)", "re-run", IMSAT_PORT_TF, acc=0.98),
     Figure("mnist-full", "IMSAT (RPT)", "recalled", RECALLED, acc=0.896),
+    # noise as targets, the form that clusters
+    Figure("mnist-full", "MMDC", "published", MMDC, acc=0.991),
+    Figure("cifar10-full", "MMDC", "published", MMDC_PAPER, 0.703, 0.820),
+    Figure("stl10", "MMDC", "published", MMDC_PAPER, 0.593, 0.694),
+    Figure("imagenet10", "MMDC", "published", MMDC_PAPER, 0.719, 0.811),
+    # linear machines on patch features, CIFAR-10; acc is on the test part
+    Figure("cifar10-full", "Coates-Ng k-means, triangle 4000", "published", COATES_DEMO, acc=0.796),
+    Figure("cifar10-full", "Coates-Ng OMP-1, soft threshold 1600", "published", COATES_DEMO, acc=0.7996),
+    Figure("cifar10-full", "Coates-Ng random patches, soft threshold 1600", "published", COATES_DEMO, acc=0.7914),
     # hints
+    Figure("cifar10-full", "Coates-Ng k-means, triangle 1600", "recalled", RECALLED, acc=0.779),
     Figure("mnist-test", "JULE-SF", "recalled", RECALLED, acc=0.940),
     Figure("frgc", "JULE-SF", "recalled", RECALLED, 0.566, 0.461),
     Figure("frgc", "JULE-RC", "recalled", RECALLED, 0.574, 0.461),

@@ -185,7 +185,9 @@ def _ran_on(runs: list[Partial]) -> Result:
 def _published_method(scenario: Scenario) -> str:
     if scenario.algorithm == "IMSAT":
         return "IMSAT (RPT)" if scenario.parameters.get("regularizer") == "random" else "IMSAT (VAT)"
-    methods = {"JULE": "JULE-RC", "gdl": "AC-GDL", "gdl_centred": "GDL, centred pixels", "kmeans": "K-means"}
+    methods = {
+        "JULE": "JULE-RC", "NAT": "MMDC", "gdl": "AC-GDL", "gdl_centred": "GDL, centred pixels", "kmeans": "K-means",
+    }  # fmt: skip
     return methods.get(scenario.algorithm, scenario.algorithm)
 
 

@@ -300,6 +300,34 @@ def information_study(results: Results) -> str:
     )
 
 
+def coates_ng(results: Results) -> str:
+    """See `kinfold.benchmark.probe.table`."""
+    from kinfold.benchmark import probe
+
+    return probe.table(results)
+
+
+def nat(results: Results) -> str:
+    """NAT beside what was published and k-means on the same pixels; then what its parts bring."""
+    head = ["set", "n", "k", "published ACC", "Kinfold ACC", "Kinfold NMI", "k-means ACC", "CPU s", "peak MB"]
+    rows = []
+    for name in HERE:
+        ours, shown = results.get(f"nat-{name}-default"), published.figure(name, "MMDC")
+        if ours is not None or shown is not None:
+            beside = _metric(results.get(f"kmeans-pixels-{name}"), "acc")
+            cost = [_mean(ours, "cpu_seconds"), NOTHING if ours is None else f"{ours['peak_mb']:,}"]
+            quoted = _printed(shown.acc if shown else None)
+            rows.append([*_set(name, ours), quoted, _metric(ours, "acc"), _metric(ours, "nmi"), beside, *cost])
+    changes = []
+    for i, one in results.items():
+        if i.startswith("nat-mnist-test-") and not i.endswith("-default"):
+            what = ", ".join(f"{key}={value!r}" for key, value in one["parameters"].items())
+            changes.append([f"`{what}`", _metric(one, "acc"), _metric(one, "nmi")])
+    text = _table(head, rows) + _made("kinfold benchmark nat --data DIR", "nat-*.json")
+    text += "Published: MMDC, " + "; ".join((published.MMDC, published.MMDC_PAPER)) + ".\n"
+    return text + ("\n" + _table(["change, on MNIST-test", "ACC", "NMI"], changes) if changes else "")
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "jule": jule,
     "jule-paper": paper,
@@ -312,6 +340,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "imsat": imsat,
     "imsat-codes": imsat_codes,
     "information-study": information_study,
+    "coates-ng": coates_ng,
+    "nat": nat,
 }
 
 

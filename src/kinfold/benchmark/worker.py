@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kinfold.data import Images
 
 # Tasks whose work is done by a module of that name.
-ELSEWHERE = {"speed": "speed", "transfer": "transfer", "verify": "transfer", "stream": "streaming"}
+ELSEWHERE = {"speed": "speed", "transfer": "transfer", "verify": "transfer", "stream": "streaming", "probe": "probe"}
 PREDICTED = 10_000  # images of the rest that the prediction scenario sorts
 
 

@@ -315,7 +315,7 @@ def benchmark(
         str,
         typer.Argument(
             metavar="NAME",
-            help="jule (the paper's table), baselines, ablation, information-study, speed (needs no data), tables "
+            help="jule (the paper's table), another algorithm, baselines, ablation, speed (needs no data), tables "
             "(writes the tables of README and docs from the results), or the id of one scenario.",
         ),
     ],
@@ -349,9 +349,10 @@ def algorithms(verbose: Verbose = False) -> None:
     """List the algorithms, each with its citation."""
     from kinfold import algorithms as known
 
-    for name in known.names():
+    for name in (*known.names(), *known.learners()):
         summary, *details = known.about(name)
         say(f"{name.lower():12} {summary}", *(f"{'':12} {line}" for line in details))
+    say("", f"{', '.join(known.learners())}: features only, from Python, to stand before a clusterer.")
     say("", "Use one with: kinfold cluster photos/ --algorithm NAME")
 
 

@@ -65,6 +65,13 @@ class Standardize(nn.Module):
         return (x - self.mean) / self.spread
 
 
+def measure(net: nn.Module, x: Tensor) -> None:
+    """Let every `Standardize` of a network measure a sample of its input ``(m, ...)``."""
+    for layer in net.modules():
+        if isinstance(layer, Standardize):
+            layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
+
+
 class Shrink(nn.Module):
     """Average images down to this size; smaller or equal ones pass ``(b, c, H, W) -> (b, c, h, w)``.
 

@@ -95,6 +95,45 @@ class Heads(nn.Module):
         return layer.to(self.linear.weight.device)
 
 
+class NearestCentre(nn.Module):
+    """Probability of each cluster by the distance to its centre ``(b, d) -> (b, k)``.
+
+    ``softmax(-d^2 / temperature)``, the temperature being the mean squared distance of fitted images to their centre.
+
+    Parameters
+    ----------
+    centres : (k, d)
+    temperature : float
+
+    Examples
+    --------
+    >>> features, labels = torch.tensor([[0.0], [0.2], [5.0], [5.2]]), np.array([0, 0, 1, 1])
+    >>> NearestCentre.of(features, labels)(torch.tensor([[0.3], [4.0]])).argmax(1)
+    tensor([0, 1])
+    """
+
+    centres: Tensor
+
+    def __init__(self, centres: Tensor, temperature: float) -> None:
+        super().__init__()
+        self.register_buffer("centres", centres)
+        self.temperature = max(temperature, 1e-12)
+
+    @classmethod
+    def of(cls, features: Tensor, labels: npt.NDArray[np.int64]) -> NearestCentre:
+        """Centres of fitted images ``(n, d), (n,)``; every cluster up to the last one must have some."""
+        chosen = torch.from_numpy(labels)
+        k = int(labels.max()) + 1
+        sums = torch.zeros(k, features.shape[1], dtype=torch.float64).index_add_(0, chosen, features.double())
+        centres = (sums / torch.bincount(chosen, minlength=k).clamp(min=1)[:, None]).float()
+        return cls(centres, float((features - centres[chosen]).square().sum(1).mean()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float()
+        squared = x.square().sum(1, keepdim=True) + self.centres.square().sum(1) - 2 * x @ self.centres.T
+        return (-squared / self.temperature).softmax(1)
+
+
 class NeighborVote(nn.Module):
     """Probability of each cluster by a weighted vote of the nearest fitted images ``(b, d) -> (b, k)``.
 

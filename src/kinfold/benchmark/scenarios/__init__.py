@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kinfold.benchmark.datasets import SETS
-from kinfold.benchmark.scenarios import baselines, imsat, jule, scale, speed, study
+from kinfold.benchmark.scenarios import baselines, features, imsat, jule, scale, speed, study
 from kinfold.benchmark.scenarios.scenario import Scenario
 from kinfold.errors import InputError
 
@@ -23,6 +23,8 @@ FAMILIES: tuple[Iterable[Scenario], ...] = (
     speed.speed(),
     imsat.imsat(),
     study.rows(),
+    features.coates_ng(),
+    features.nat(),
     scale.transfer(),
     scale.streams(),
 )
