@@ -47,6 +47,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "checks": {"estimator", "runtime", "data", "results"},
     "algorithms": {"estimator", "health", "train", "ops", "nn", "data", "results", "runtime"},
+    "fewlabels": {"algorithms", "estimator", "train", "data", "runtime"},
     "report": {"results", "metrics", "data", "files", "ops"},
     "benchmark": {"results", "metrics", "data", "files", "algorithms", "ops", "estimator", "runtime", ""},
     "export": {"results", "estimator", "nn", "data", "files", "runtime"},

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kinfold.data import Images, as_images
     from kinfold.errors import InputError, KinfoldError
     from kinfold.estimator import DeepClusterer
+    from kinfold.fewlabels import FineTunedClassifier, OverclusteringClassifier
     from kinfold.ops.agglomerate import MergeTree
     from kinfold.report import write_report
     from kinfold.results import Clustering
@@ -34,10 +35,12 @@ __all__ = [
     "JULE",
     "Clustering",
     "DeepClusterer",
+    "FineTunedClassifier",
     "Images",
     "InputError",
     "KinfoldError",
     "MergeTree",
+    "OverclusteringClassifier",
     "Runtime",
     "__version__",
     "as_images",
@@ -52,6 +55,8 @@ _HOME = {
     "JULE": "kinfold.algorithms.jule",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",
+    "FineTunedClassifier": "kinfold.fewlabels",
+    "OverclusteringClassifier": "kinfold.fewlabels",
     "Images": "kinfold.data",
     "InputError": "kinfold.errors",
     "KinfoldError": "kinfold.errors",
