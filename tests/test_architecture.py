@@ -51,6 +51,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "checks": {"estimator", "runtime", "data", "results"},
     "algorithms": {"estimator", "health", "inputs", "metrics", "train", "ops", "nn", "data", "results", "runtime"},
+    "fewlabels": {"algorithms", "estimator", "train", "data", "runtime"},
     "report": {"results", "metrics", "data", "files", "ops"},
     "benchmark": {
         "results",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kinfold.embedding import write_features
     from kinfold.errors import InputError, KinfoldError
     from kinfold.estimator import DeepClusterer
+    from kinfold.fewlabels import FineTunedClassifier, OverclusteringClassifier
     from kinfold.ops.agglomerate import MergeTree
     from kinfold.report import write_report
     from kinfold.results import Clustering
@@ -50,6 +51,7 @@ __all__ = [
     "DeepCluster",
     "DeepClusterer",
     "FeatureShards",
+    "FineTunedClassifier",
     "IICSegmentation",
     "IMSATHash",
     "Images",
@@ -57,6 +59,7 @@ __all__ = [
     "InputError",
     "KinfoldError",
     "MergeTree",
+    "OverclusteringClassifier",
     "RotNet",
     "Runtime",
     "SimCLR",
@@ -84,6 +87,8 @@ _HOME = {
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",
     "FeatureShards": "kinfold.data.features",
+    "FineTunedClassifier": "kinfold.fewlabels",
+    "OverclusteringClassifier": "kinfold.fewlabels",
     "Images": "kinfold.data",
     "InputError": "kinfold.errors",
     "KinfoldError": "kinfold.errors",

@@ -30,7 +30,7 @@ def test_numbers_of_weights_are_the_published_ones() -> None:
 
 def test_maps_have_the_papers_sizes() -> None:
     assert net6c(1)(torch.zeros(2, 1, 24, 24)).shape == (2, 4608)
-    assert net6c(3, width=4)(torch.zeros(2, 3, 8, 5)).shape == (2, 32)
+    assert net6c(3, width=4)(torch.zeros(2, 3, 8, 5)).shape == (2, 32 * 2 * 2)
     net = net5g(2, width=4)
     sizes = []
     x = torch.zeros(1, 2, 32, 32)

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -98,7 +98,7 @@ ALWAYS: dict[str, dict[str, Any]] = {
 OURS: dict[str, dict[str, Any]] = {
     "grey": {"views": "swayed"},
     "colour": {"width": 32},
-    "photograph": {"width": 32},
+    "photograph": {"width": 32, "largest_side": 96},
     "vector": {},
 }
 PRESETS = {
@@ -318,7 +318,7 @@ class IIC(DeepClusterer[IICState]):
             front = Shrink(seen[1:]) if seen != shape else front
         look: nn.Module = nn.Identity()
         if known["views"] == "crops" and len(seen) == 3:
-            look = CentralCrop(self._crops(seen)[0], known["size"])
+            look = CentralCrop(sides(known["crops"], seen)[0], known["size"])
         trunk: list[nn.Module] = []
         if name in ("net6c", "net5g"):
             n_channels, width = 2 if known["sobel"] else seen[0], known["width"]
@@ -333,13 +333,35 @@ class IIC(DeepClusterer[IICState]):
             normalize=known["normalize"], pretrained=pretrained,
         )  # fmt: skip
 
+    def opinions(self, X: Any, *, runtime: Runtime | None = None) -> list[npt.NDArray[np.float32]]:
+        """Probabilities by every sub-head, those of the main head first ``-> [(m, k), ..., (m, K), ...]``.
+
+        The overclustering is for those who know a few labels, see `kinfold.fewlabels`.
+        """
+        logits = torch.from_numpy(self.transform(X, runtime=runtime))
+        net = cast(TwoHeads, self.state_.net)
+        widths = [head.n_clusters for head in (net.main, net.over) if head is not None for _ in range(head.n_heads)]
+        return [part.softmax(1).numpy() for part in torch.split(logits, widths, dim=1)]
+
+    def second_view(self) -> View:
+        """The view that the plain one was compared with, ``view(x, generator) -> x``."""
+        shape = cast(TwoHeads, self.state_.net).seen
+        self._raw_shape = self.images_shape_
+        return self._views(shape, getattr(self.state_, "strength", 1.0))[1]
+
+    def seen(self, X: Any, *, runtime: Runtime | None = None) -> Images:
+        """Images as the trunk is given them: through what never learns."""
+        run = runtime or Runtime()
+        images, front = self._images(X, run, fitting=False), cast(TwoHeads, self.state_.net).front
+        return images if isinstance(front, nn.Identity) else through(front, images, replace(run, folder=None), cache="")
+
     # -- learning ------------------------------------------------------------------------------------------------------
 
     def _learn(self, state: IICState, images: Images, run: Runtime, heads: tuple[str, ...], tables: Tables) -> float:
         """One pass of these heads over all images; their mean tables go into `tables`."""
         if cast(TwoHeads, state.net).over is None:
             heads = ("main",)
-        plain, other = self._views(images, state.strength)
+        plain, other = self._views(images.shape, state.strength)
         heard: dict[str, list[Tensor]] = {name: [] for name in heads}
         loss = fit_epoch(
             state, images, partial(self._loss, run=run, heard=heard), run, batches=self._batches(state, len(images)),
@@ -375,12 +397,12 @@ class IIC(DeepClusterer[IICState]):
                 group["lr"] = self._set("learning_rate") * factor
             yield batch
 
-    def _views(self, images: Images, strength: float) -> tuple[View, View]:
+    def _views(self, shape: tuple[int, ...], strength: float) -> tuple[View, View]:
         """The plain view and the other."""
         if self._set("views") == "swayed":
             gentle = partial(views.moved, strength=0.5 * strength)
             return gentle, partial(views.swayed, strength=strength)
-        crops, size = self._crops(images.shape), self._set("size")
+        crops, size = sides(self._set("crops"), shape), self._set("size")
         if self._kind(self._raw_shape) == "grey":
             return (
                 partial(views.iic_mnist_plain, crop=crops[0], size=size),
@@ -411,7 +433,7 @@ class IIC(DeepClusterer[IICState]):
 
     def _weigh(self, state: IICState, images: Images, logits: Tensor, run: Runtime) -> Tensor:
         """Information of every main sub-head over all images, each with one more view ``-> (s,)``."""
-        net, (_, other) = cast(TwoHeads, state.net), self._views(images, state.strength)
+        net, (_, other) = cast(TwoHeads, state.net), self._views(images.shape, state.strength)
         k, n_heads = self.n_clusters, net.main.n_heads
         net.eval()
         total = torch.zeros(n_heads, k, k)
@@ -446,7 +468,7 @@ class IIC(DeepClusterer[IICState]):
             first_weights(cast(TwoHeads, state.net), gain=GAIN)
             self._forget(state)
             state.restarts, steps, state.step, state.epoch = state.restarts + 1, state.step, 0, 0
-            return [f"started anew, as the network was {found} after {steps} steps"]
+            return [f"restarted, as the network was {found} after {steps} steps"]
         total, span = self._epochs(n), self._span(n)
         if "over" in tables and any(state.epoch - span < share * total <= state.epoch for share in JOINED_AT):
             self._join(state, images, tables["over"], best, run)
@@ -504,11 +526,6 @@ class IIC(DeepClusterer[IICState]):
 
     def _set(self, name: str) -> Any:
         return self._values(self._raw_shape)[name]
-
-    def _crops(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Sides of the crops in pixels."""
-        shares: tuple[float, ...] = PAPER["grey" if shape[0] == 1 else self._kind(shape)]["crops"]
-        return tuple(max(1, round(share * min(shape[1:]))) for share in shares)
 
     def _epochs(self, n: int) -> int:
         given = self._set("n_epochs")
@@ -571,6 +588,17 @@ class IIC(DeepClusterer[IICState]):
 
 
 # -- the equations -----------------------------------------------------------------------------------------------------
+
+
+def sides(shares: tuple[float, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Sides of the crops in pixels, for images of this shape.
+
+    Examples
+    --------
+    >>> sides(PAPER["grey"]["crops"], (1, 28, 28)), sides(PAPER["colour"]["crops"], (3, 32, 32))
+    ((20, 16, 24), (20,))
+    """
+    return tuple(max(1, round(share * min(shape[1:]))) for share in shares)
 
 
 def pair(x: Tensor, generator: torch.Generator, *, plain: View, other: View, n_repeats: int) -> Tensor:

@@ -214,10 +214,10 @@ def perceptron(n_inputs: int, *, width: int = 512, n_features: int = 160) -> nn.
 
 
 def net6c(n_channels: int, *, width: int = 64, kernel: int = 5) -> nn.Sequential:
-    """IIC's network for digits ``(b, c, h, w) -> (b, 8 width h/8 w/8)``: 4,608 features for 24 x 24 pixels.
+    """IIC's network for digits ``(b, c, h, w) -> (b, d)``: 4,608 features for 24 x 24 pixels.
 
     Four blocks of convolution, batch norm and rectifier, twice as many maps in each, with a 2 x 2 maximum after the
-    first three, as long as there are two pixels left. Ji 2019, released code.
+    first three, as long as more than three pixels are left. Ji 2019, released code.
 
     Parameters
     ----------
@@ -247,11 +247,11 @@ def net6c(n_channels: int, *, width: int = 64, kernel: int = 5) -> nn.Sequential
 
 
 class Halve(nn.Module):
-    """Maximum over 2 x 2 pixels ``(b, c, h, w) -> (b, c, h / 2, w / 2)``; a side of one pixel stays."""
+    """Maximum over 2 x 2 pixels ``(b, c, h, w) -> (b, c, h / 2, w / 2)``; a side of three pixels or less stays."""
 
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
-        return functional.max_pool2d(x, (min(2, h), min(2, w)))
+        return functional.max_pool2d(x, (1 + (h > 3), 1 + (w > 3)))
 
 
 def torch7_init(net: nn.Module, generator: torch.Generator) -> None:
