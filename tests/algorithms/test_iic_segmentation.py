@@ -122,7 +122,7 @@ def test_crops_come_from_where_they_say() -> None:
 
 
 def test_textures_reach_their_band() -> None:
-    """Recorded: BAND."""
+    """Recorded: 0.958 on the fitted pictures, 0.955 on new ones."""
     pictures, truth = textures()
     model = IICSegmentation(3, n_steps=150, width=8, crop_size=32, n_heads=2, radius=3, random_state=0).fit(pictures)
     assert accuracy(truth.ravel(), model.labels_.ravel()) > 0.85
@@ -133,7 +133,7 @@ def test_textures_reach_their_band() -> None:
 
 
 def test_a_mosaic_of_photographs_reaches_its_band() -> None:
-    """Recorded: MOSAIC."""
+    """Recorded: 0.987 on half brick, half grass."""
     from skimage import data
 
     brick, grass = (each()[::2, ::2] for each in (data.brick, data.grass))
@@ -205,6 +205,10 @@ def test_stopped_and_resumed_equals_straight_through(tmp_path: Path, monkeypatch
     stopped._round = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(pictures, runtime=Runtime(device="cpu", folder=tmp_path))
+    with pytest.raises(InputError, match="holds an unfinished run"):
+        IICSegmentation(2, **SMALL).fit(pictures, runtime=Runtime(device="cpu", folder=tmp_path))
+    with pytest.raises(InputError, match="was begun with n_clusters=2, not 3"):
+        IICSegmentation(3, **SMALL).fit(pictures, runtime=Runtime(device="cpu", folder=tmp_path, resume=True))
     resumed = IICSegmentation(2, **SMALL).fit(pictures, runtime=Runtime(device="cpu", folder=tmp_path, resume=True))
     assert resumed.history_ == straight.history_
     for name, weight in straight.state_.net.state_dict().items():

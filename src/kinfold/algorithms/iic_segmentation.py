@@ -20,7 +20,7 @@ no `DeepClusterer`; it has its runtime, its seeds and its checkpoints.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,7 +40,7 @@ from kinfold.data.warp import coin
 from kinfold.errors import InputError, KinfoldError
 from kinfold.nn.pixelwise import SMALLEST_PICTURE, PixelNetwork, stretched
 from kinfold.ops.joint import coarsened, table_information
-from kinfold.runtime import Runtime
+from kinfold.runtime import Progress, Runtime
 
 Maps = npt.NDArray[np.int64]
 STEPS_A_ROUND = 50
@@ -192,6 +192,8 @@ class IICSegmentation(BaseEstimator):  # type: ignore[misc]
             If the pictures or the parameters cannot be used.
         """
         run = runtime or Runtime()
+        if not run.is_main:
+            run = replace(run, progress=Progress())
         self._check()
         pictures = as_pictures(X)
         refuse_plain(pictures)
@@ -201,6 +203,8 @@ class IICSegmentation(BaseEstimator):  # type: ignore[misc]
         )
         with run.dice(generator):
             state = self._start(generator, run)
+        if run.checkpoint() is not None and not run.resume:
+            raise InputError(f"{run.folder} holds an unfinished run; resume it, or delete its folder 'checkpoint'.")
         identity = {name: repr(value) for name, value in sorted(self.get_params(deep=False).items())}
         identity["pictures"] = repr([tuple(each.shape) for each in pictures])
         state = run.load(state, lambda found: _same(found, identity, run.folder))

@@ -9,6 +9,7 @@ the information.
 can be counted. ``preset="default"`` differs by
 
 - a narrower network, larger batches, fewer second views, a rate that falls along a cosine;
+- features brought to mean nought and spread one before the head, which begins with clusters apart;
 - restarts of dead and collapsed runs, found without labels.
 
 In both, a first view goes through the network once, however many copies it is compared with; what the study's code
@@ -51,6 +52,7 @@ RADIUS = {"grey": 2.0, "colour": 0.625, "vector": 2.0}  # of the adversarial cha
 LARGEST_SIDE = 48  # larger images are averaged down
 FEWEST = 10  # images of a batch for each cluster, below which shares are noise
 MOST_RESTARTS = 3
+GAIN = 2.0  # spread of the first logits in the default preset
 PATIENCE = 200  # steps after which a run must say something
 OBJECTIVES = ("imsat", "iic", "imsat+iic")
 
@@ -315,22 +317,29 @@ class InformationStudy(DeepClusterer[StudyState]):
 
     def _network(self, shape: tuple[int, ...]) -> TwoHeads:
         front: nn.Module = nn.Identity()
+        seen = shape
         if len(shape) == 1:
             look = nn.Sequential(Standardize(shape))
             trunk = nn.Sequential(*perceptron(shape[0])[1:-2])
-            return TwoHeads(front, look, trunk, shape, n_clusters=self.n_clusters, n_over=0, n_heads=1)
-        seen = shrunk((shape[0], shape[1], shape[2]), LARGEST_SIDE)
-        if seen != shape:
-            front = Shrink(seen[1:])
-        look = nn.Sequential(UnitRange(), CentralCrop(*crop_and_size(seen)), Grey())
+        else:
+            c, h, w = shrunk((shape[0], shape[1], shape[2]), LARGEST_SIDE)
+            seen = (c, h, w)
+            front = Shrink((h, w)) if seen != shape else front
+            look = nn.Sequential(UnitRange(), CentralCrop(*crop_and_size(seen)), Grey())
+            trunk = self._trunk(seen)
+        return TwoHeads(
+            front, look, trunk, seen, n_clusters=self.n_clusters, n_over=0, n_heads=1,
+            normalize=self.preset == "default",
+        )  # fmt: skip
+
+    def _trunk(self, seen: tuple[int, ...]) -> nn.Sequential:
+        """The network that looks at grey views."""
         name = self.backbone
         if name == "auto":
             name = "net5g" if kind(seen) == "colour" and self.preset == "paper" else "net6c"
         if name == "perceptron":
-            trunk = nn.Sequential(nn.Flatten(), *perceptron(crop_and_size(seen)[1] ** 2)[1:-2])
-        else:
-            trunk = (net6c if name == "net6c" else net5g)(1, width=self._set("width"))
-        return TwoHeads(front, look, trunk, seen, n_clusters=self.n_clusters, n_over=0, n_heads=1)
+            return nn.Sequential(nn.Flatten(), *perceptron(crop_and_size(seen)[1] ** 2)[1:-2])
+        return (net6c if name == "net6c" else net5g)(1, width=self._set("width"))
 
     # -- the loss ------------------------------------------------------------------------------------------------------
 
@@ -339,12 +348,12 @@ class InformationStudy(DeepClusterer[StudyState]):
     ) -> Tensor:
         """Information and side terms of a batch; views are made of the whole batch, the network sees a share."""
         known = cast(TwoHeads, net)
-        source = cast(nn.Sequential, known.look)[0](pixels(images, index, run))
         look = partial(probabilities, known, run)
-        plain = weak(source, generator)
-        p = look(plain)
-        batch = Batch(source, plain, p.detach(), partial(quiet_probabilities, known, run), generator)
-        with torch.autocast(p.device.type, enabled=False):
+        with torch.autocast(x.device.type, enabled=False):  # of views and sums; the network turns it on for itself
+            source = cast(nn.Sequential, known.look)[0](pixels(images, index, run))
+            plain = weak(source, generator)
+            p = look(plain)
+            batch = Batch(source, plain, p.detach(), partial(quiet_probabilities, known, run), generator)
             total = imsat_loss(p) if "imsat" in self.objective else p.sum() * 0
             for change in self._named(self.views) if "iic" in self.objective else ():
                 answers = [look(as_view(change(batch))) for _ in range(self._set("n_repeats"))]
@@ -389,7 +398,7 @@ class InformationStudy(DeepClusterer[StudyState]):
     ) -> tuple[TwoHeads, torch.optim.Optimizer]:
         """A fresh network that knows the range of the pixels, and its optimiser."""
         net = self._network(self._raw_shape)
-        first_weights(net)
+        first_weights(net, gain=GAIN if self.preset == "default" else None)
         some = np.sort(torch.randperm(len(images), generator=generator)[:10_000].numpy())
         first = cast(nn.Sequential, net.look)[0]
         cast(UnitRange | Standardize, first).measure(pixels(images, some, run).cpu())
