@@ -118,7 +118,7 @@ def _estimator(wanted: Scenario, n_clusters: int | None, seed: int) -> Any:
 
     constants = {} if wanted.preset is None else {"preset": wanted.preset}
     make = getattr(kinfold, wanted.algorithm)
-    return make(n_clusters=n_clusters, random_state=seed, **constants, **wanted.parameters)
+    return make(**{"n_clusters": n_clusters, "random_state": seed, **constants, **wanted.parameters})
 
 
 def main() -> None:

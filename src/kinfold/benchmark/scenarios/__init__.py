@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kinfold.benchmark.datasets import SETS
-from kinfold.benchmark.scenarios import baselines, jule, speed
+from kinfold.benchmark.scenarios import baselines, deepcluster, jule, speed
 from kinfold.benchmark.scenarios.scenario import Scenario
 from kinfold.errors import InputError
 
@@ -20,6 +20,7 @@ FAMILIES: tuple[Iterable[Scenario], ...] = (
     baselines.on_pixels(),
     baselines.on_features(),
     jule.ablations(),
+    deepcluster.deepcluster(),
     speed.speed(),
 )
 SCENARIOS: dict[str, Scenario] = {s.id: s for family in FAMILIES for s in family}
