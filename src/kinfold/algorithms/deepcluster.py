@@ -429,7 +429,9 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
             raise InputError("as_released goes with variant='v1', but variant is 'v2'.")
         if not 0 < self.reassign <= 1:
             raise InputError(f"reassign is {self.reassign}; expected a share above 0, at most 1.")
-        if min(self._pseudo(10**9)) < 1 or (self.variant == "v1" and len(self._pseudo(10**9)) > 1):
+        given = self.n_pseudo_clusters
+        heads = (given,) if given is None or isinstance(given, int) else tuple(given)
+        if not heads or any(k is not None and k < 1 for k in heads) or (self.variant == "v1" and len(heads) > 1):
             raise InputError(f"n_pseudo_clusters is {self.n_pseudo_clusters}; expected numbers from 1 on, one for v1.")
 
 

@@ -138,7 +138,7 @@ def _estimator(wanted: Scenario, n_clusters: int | None, seed: int) -> Any:
     make = getattr(kinfold, wanted.algorithm)
     if wanted.task != "retrieve":
         constants["n_clusters"] = n_clusters
-    return make(random_state=seed, **constants, **wanted.parameters)
+    return make(**{"random_state": seed, **constants, **wanted.parameters})
 
 
 def main() -> None:

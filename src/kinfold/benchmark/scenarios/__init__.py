@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kinfold.benchmark.datasets import SETS
-from kinfold.benchmark.scenarios import baselines, features, imsat, jule, scale, speed, study
+from kinfold.benchmark.scenarios import baselines, deepcluster, features, imsat, jule, scale, speed, study
 from kinfold.benchmark.scenarios.scenario import Scenario
 from kinfold.errors import InputError
 
@@ -20,6 +20,7 @@ FAMILIES: tuple[Iterable[Scenario], ...] = (
     baselines.on_pixels(),
     baselines.on_features(),
     jule.ablations(),
+    deepcluster.deepcluster(),
     speed.speed(),
     imsat.imsat(),
     study.rows(),

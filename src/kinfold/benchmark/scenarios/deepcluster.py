@@ -1,0 +1,23 @@
+"""DeepCluster: both variants on MNIST, over-clustered too, and the released sampler beside the repaired one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kinfold.benchmark.scenarios.scenario import Scenario
+
+
+def deepcluster() -> Iterator[Scenario]:
+    group = "deepcluster"
+    for name in ("mnist-full", "mnist-test", "usps"):
+        yield Scenario(f"deepcluster-v1-{name}", group, "cluster", "DeepCluster", name, "default", {"variant": "v1"})
+        yield Scenario(f"deepcluster-v2-{name}", group, "cluster", "DeepCluster", name, "default", {"variant": "v2"})
+    name = "mnist-test"
+    choices = {
+        "v1-released": {"variant": "v1", "as_released": ("sampler",)},
+        "v1-pic": {"variant": "v1", "assignment": "pic"},
+        "v1-hundred": {"variant": "v1", "n_clusters": 100, "n_pseudo_clusters": 100},
+        "v2-kmeans": {"variant": "v2", "assignment": "kmeans"},
+    }
+    for change, parameters in choices.items():
+        yield Scenario(f"deepcluster-{change}-{name}", group, "cluster", "DeepCluster", name, "default", parameters)
