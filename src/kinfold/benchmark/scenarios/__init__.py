@@ -86,10 +86,13 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
         if preset is None:
             wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in baselines.BESIDE]
     elif name not in ("baselines", "ablation"):
-        if any(s.preset == "default" for s in wanted):  # a method with presets: one of them
-            wanted = [s for s in wanted if preset == "all" or s.preset in (None, preset or "default")]
-        sets = {s.dataset for s in wanted if s.task == "cluster"}
-        wanted += [s for s in SCENARIOS.values() if s.algorithm == "kmeans" and s.dataset in sets]
+        if preset is not None:
+            wanted = [s for s in wanted if preset in ("all", s.preset)]
+        elif any(s.preset == "default" for s in wanted):
+            wanted = [s for s in wanted if s.preset in (None, "default")]
+        if preset is None:
+            sets = {s.dataset for s in wanted if s.task == "cluster"}
+            wanted += [s for s in SCENARIOS.values() if s.algorithm == "kmeans" and s.dataset in sets]
     if only is not None:
         wanted = [s for s in wanted if only in (s.dataset, s.id)]
     if not wanted:
