@@ -78,7 +78,7 @@ RANGES = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
-        "n_epochs": 30, "batch_size": None, "learning_rate": 2e-3, "weight_information": 0.4, "weight_marginal": 4.0,
+        "n_epochs": 20, "batch_size": None, "learning_rate": 2e-3, "weight_information": 0.4, "weight_marginal": 4.0,
         "reach": 0.1, "n_heads": 6, "n_positives": 0, "warm_steps": 100, "view_strength": "auto", "marginal_rate": 1.0,
         "anneal": 0.5, "width": 32, "largest_side": 48, "least_steps": 40,
     },

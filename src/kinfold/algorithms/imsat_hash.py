@@ -52,7 +52,7 @@ RANGES = {
 }  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {"n_epochs": 30, "view_strength": "auto", "anneal": 0.5, "least_steps": 40, "width": 32},
+    "default": {"n_epochs": 20, "view_strength": "auto", "anneal": 0.5, "least_steps": 40, "width": 32},
     "paper": {"n_epochs": 50, "view_strength": 0.0, "anneal": 0.0, "least_steps": 1, "width": 400},
 }
 
