@@ -45,6 +45,8 @@ class Scenario:
         Weights that were trained on other images; such a score is marked in every table.
     deterministic : bool
         Every seed gives the same answer, so one is run.
+    source : str or None
+        The set that is learnt on, where the scenario's own is the one that the features are used on.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Scenario:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pretrained: str | None = None
     deterministic: bool = False
+    source: str | None = None
 
     @property
     def variant(self) -> str:
@@ -241,15 +244,16 @@ def _speed() -> Iterator[Scenario]:
 
 def _transfer() -> Iterator[Scenario]:
     for source, target in TRANSFERS:
-        options = {"source": source} | ({"backbone": "convnet"} if "coil100" in (source, target) else {})
-        yield Scenario(f"transfer-{source}-{target}", "transfer", "transfer", "JULE", target, "default", options)
+        backbone = {"backbone": "convnet"} if "coil100" in (source, target) else {}
+        name = f"transfer-{source}-{target}"
+        yield Scenario(name, "transfer", "transfer", "JULE", target, "default", backbone, source=source)
     for name in ("umist", "cmu-pie"):
-        yield Scenario(f"verify-{name}", "transfer", "verify", "JULE", name, "default")
+        yield Scenario(f"verify-{name}", "transfer", "verify", "JULE", name, "default", source=name)
 
 
 def _scale() -> Iterator[Scenario]:
     for name, n in (("10k", 10_000), ("100k", 100_000), ("1m", 1_000_000)):
-        yield Scenario(f"embed-{name}", "scale", "stream", "JULE", "mnist-full", "fast", {"n": n})
+        yield Scenario(f"embed-{name}", "scale", "stream", "embed", "mnist-full", parameters={"n": n})
 
 
 SCENARIOS: dict[str, Scenario] = {
