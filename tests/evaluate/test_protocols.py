@@ -123,7 +123,7 @@ def test_the_benchmarks_learn_without_labels(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(kinfold, "Tiny", Watched, raising=False)
     monkeypatch.setattr(datasets, "load", load)
     for task in ("transfer", "verify"):
-        wanted = Scenario("x", "transfer", task, "Tiny", "mnist-test", "default", {"source": "usps", "n_rounds": 1})
+        wanted = Scenario("x", "transfer", task, "Tiny", "mnist-test", "default", {"n_rounds": 1}, source="usps")
         found = transfer.work(wanted, {"data": "unused", "seed": 0})
         assert len(found["scores"]) == (12 if task == "transfer" else 6)
     assert seen == [(None, None)] * 2
@@ -139,14 +139,13 @@ def test_the_benchmarks_learn_without_labels(monkeypatch: pytest.MonkeyPatch) ->
     assert [SCENARIOS[f"embed-{name}"].parameters["n"] for name in ("10k", "100k", "1m")] == [10**4, 10**5, 10**6]
 
 
-def test_benchmark_shards_hold_augmented_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "PER_SHARD", 30)
+def test_benchmark_shards_hold_augmented_digits(tmp_path: Path) -> None:
     images = as_images(digits(20), labels=Y[:20])
-    assert streaming.write_shards(images, 70, tmp_path, 0) == 3
-    found = [one for i in range(3) for one in samples(str(tmp_path / f"digits-{i:05d}.tar"), [])]
+    assert streaming.write_shards(images, 70, tmp_path, 0) == 10
+    found = [one for i in range(10) for one in samples(str(tmp_path / f"digits-{i:05d}.tar"), [])]
     assert [one.label for one in found] == [str(Y[i % 20]) for i in range(70)]
     assert found[0].data != found[20].data
-    assert found[69].name == "digits-00002.tar/000000069.png"
+    assert found[69].name == "digits-00009.tar/000000069.png"
 
 
 def test_the_command_prints_a_table_and_keeps_it(

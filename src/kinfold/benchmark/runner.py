@@ -122,7 +122,8 @@ def summarise(scenario: Scenario, partials: dict[str, Partial]) -> Result:
         else {k: v for k, v in asdict(shown).items() if k not in ("dataset", "status")},
         "command": f"{scenario.command} --seeds {len(runs)}",
     }
-    return result | _ran_on(runs)
+    learnt_on = {"source": scenario.source} if scenario.source is not None else {}
+    return result | learnt_on | _ran_on(runs)
 
 
 def summarise_speed(scenario: Scenario, partials: dict[str, Partial]) -> Result:

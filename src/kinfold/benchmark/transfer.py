@@ -21,7 +21,7 @@ def work(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
 def _transfer(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     from kinfold.evaluate.transfer import transferred
 
-    source = datasets.load(str(wanted.parameters["source"]), task["data"])
+    source = datasets.load(str(wanted.source), task["data"])
     target = datasets.load(str(wanted.dataset), task["data"])
     y = np.asarray(target.labels)
     model, usage = measure.timed(lambda: _fitted(wanted, source, task["seed"]))
@@ -49,9 +49,8 @@ def _fitted(wanted: Scenario, images: Images, seed: int) -> Any:
 
     k = int(np.unique(np.asarray(images.labels)).size)
     images.labels = None
-    options = {key: value for key, value in wanted.parameters.items() if key != "source"}
     make = getattr(kinfold, wanted.algorithm)
-    return make(n_clusters=k, preset=wanted.preset, random_state=seed, **options).fit(images)
+    return make(n_clusters=k, preset=wanted.preset, random_state=seed, **wanted.parameters).fit(images)
 
 
 def _result(images: Images, k: int, scores: dict[str, float], usage: measure.Usage) -> dict[str, Any]:

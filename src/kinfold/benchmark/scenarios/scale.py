@@ -18,12 +18,13 @@ TRANSFERS = (
 
 def transfer() -> Iterator[Scenario]:
     for source, target in TRANSFERS:
-        options = {"source": source} | ({"backbone": "convnet"} if "coil100" in (source, target) else {})
-        yield Scenario(f"transfer-{source}-{target}", "transfer", "transfer", "JULE", target, "default", options)
+        backbone = {"backbone": "convnet"} if "coil100" in (source, target) else {}
+        name = f"transfer-{source}-{target}"
+        yield Scenario(name, "transfer", "transfer", "JULE", target, "default", backbone, source=source)
     for name in ("umist", "cmu-pie"):
-        yield Scenario(f"verify-{name}", "transfer", "verify", "JULE", name, "default")
+        yield Scenario(f"verify-{name}", "transfer", "verify", "JULE", name, "default", source=name)
 
 
 def streams() -> Iterator[Scenario]:
     for name, n in (("10k", 10_000), ("100k", 100_000), ("1m", 1_000_000)):
-        yield Scenario(f"embed-{name}", "scale", "stream", "JULE", "mnist-full", "fast", {"n": n})
+        yield Scenario(f"embed-{name}", "scale", "stream", "embed", "mnist-full", parameters={"n": n})

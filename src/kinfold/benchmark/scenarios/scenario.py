@@ -37,6 +37,8 @@ class Scenario:
         Weights that were trained on other images; such a score is marked in every table.
     deterministic : bool
         Every seed gives the same answer, so one is run.
+    source : str or None
+        The set that is learnt on, where the scenario's own is the one that the features are used on.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Scenario:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pretrained: str | None = None
     deterministic: bool = False
+    source: str | None = None
 
     @property
     def variant(self) -> str:
