@@ -1,6 +1,6 @@
 """The streaming benchmark: MNIST's digits, repeated with augmentation in tar shards, embedded in flat memory.
 
-A JULE is fitted on a thousand digits, hastily: what its network costs matters here, not how good it is. It then
+A JULE is fitted on a thousand digits, hastily: how good its network is does not matter here, what it costs does. It
 looks at every image of the shards. Writing the shards is not in the figure. Resident memory is read after each shard.
 """
 
