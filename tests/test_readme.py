@@ -25,7 +25,7 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 def commands(page: Path) -> list[list[str]]:
     """Every line of a shell block that calls kinfold, as words."""
-    lines = [line for text in blocks(page, "bash", "") for line in text.splitlines()]
+    lines = [line for text in blocks(page, "bash", "") for line in text.replace("\\\n", " ").splitlines()]
     words = [shlex.split(line, comments=True) for line in lines if re.search(r"(^|/)kinfold ", line.split("#")[0])]
     return [line for line in words if line and Path(line[0]).name == "kinfold"]
 

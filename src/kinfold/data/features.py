@@ -59,8 +59,7 @@ def is_features(folder: str | os.PathLike[str]) -> bool:
     >>> is_features("no-such-folder")
     False
     """
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
+    if not os.path.isfile(os.path.join(folder, MANIFEST)):  # False also where one may not look
         return False
     try:
         return read_json(Path(folder), MANIFEST).get("format") == FORMAT

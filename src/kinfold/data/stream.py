@@ -15,6 +15,7 @@ import numpy.typing as npt
 from kinfold.data.archives import read_npy
 from kinfold.data.arrays import as_pixels
 from kinfold.data.decode import read_pixels, reason_of
+from kinfold.data.features import is_features
 from kinfold.data.folder import Found, read_list, walk
 from kinfold.data.images import Images, ReadingProgress, Skipped, as_images
 from kinfold.data.rows import in_threads, pillow_quiet
@@ -184,7 +185,7 @@ def parts_of(
         if is_shards(source):
             return Shards(expand(source))
         path = Path(source).expanduser()
-        if path.is_dir() and not (path / "manifest.json").exists():
+        if path.is_dir() and not is_features(path):
             return Files(path, listing, per_part=per_part, labels=labels)
         if path.suffix.lower() in (".txt", ".csv") and path.is_file():
             return Files(path, listing, per_part=per_part, labels=labels)

@@ -116,12 +116,15 @@ class PixelNetwork(nn.Module):
 
     def answer(self, x: Tensor) -> Tensor:
         """What the chosen candidate says ``(b, c, h, w) -> (b, k, h / 2, w / 2)``."""
-        return self.candidates(x)[:, int(self.chosen)]
+        found: Tensor = self.candidates(x)[:, int(self.chosen)]
+        return found
 
     def probabilities(self, maps: Tensor, *, over: bool) -> Tensor:
         """Softmax of all sub-heads of one head ``(b, d, h, w) -> (b, s, k, h, w)`` float32."""
-        scores: Tensor = (self.over if over else self.final)(maps)
-        return scores.reshape(len(scores), self.n_heads, -1, *scores.shape[2:]).float().softmax(2)
+        scores = (self.over if over else self.final)(maps)
+        b, _, h, w = scores.shape
+        found: Tensor = scores.reshape(b, self.n_heads, -1, h, w).float().softmax(2)
+        return found
 
 
 def stretched(p: Tensor, size: tuple[int, int]) -> Tensor:
