@@ -26,7 +26,7 @@ def test_the_file_asks_nobody_and_holds_its_pictures(tmp_path: Path) -> None:
     maps = [np.zeros((20, 30), dtype=np.int64), np.ones((16, 16), dtype=np.int64)]
     text = write_segmentation_report(pictures, maps, tmp_path / "deep" / "a.html", title="A <b> title").read_text()
     assert "A &lt;b&gt; title" in text
-    assert "70% of the pixels" in text
+    assert "70 % of the pixels" in text
     assert "http://" not in text.replace('http-equiv="', "")
     assert "https://" not in text
     drawn = [Image.open(io.BytesIO(base64.b64decode(code))) for code in re.findall(r"base64,([^\"]+)", text)]

@@ -52,6 +52,7 @@ RADIUS = {"grey": 2.0, "colour": 0.625, "vector": 2.0}  # of the adversarial cha
 LARGEST_SIDE = 48  # larger images are averaged down
 FEWEST = 10  # images of a batch for each cluster, below which shares are noise
 MOST_RESTARTS = 3
+LEAST_STEPS = 600  # of the default preset, where n_epochs is not given
 GAIN = 2.0  # spread of the first logits in the default preset
 PATIENCE = 200  # steps after which a run must say something
 OBJECTIVES = ("imsat", "iic", "imsat+iic")
@@ -212,6 +213,7 @@ class InformationStudy(DeepClusterer[StudyState]):
     image_size : int or (h, w), optional
         Resize images to this.
     n_epochs, batch_size : int, optional
+        The default preset gives small sets as many epochs as make 600 steps.
     n_repeats : int, optional
         Second views of each image in a batch.
     learning_rate : float, optional
@@ -272,7 +274,7 @@ class InformationStudy(DeepClusterer[StudyState]):
 
     @classmethod
     def _small(cls) -> dict[str, Any]:
-        return {"n_clusters": 3, "n_epochs": 2, "width": 4, "batch_size": 30, "side": ("vat-kl", "mixup")}
+        return {"n_clusters": 3, "n_epochs": 12, "width": 4, "batch_size": 30, "side": ("vat-kl", "mixup")}
 
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Large images averaged down, once."""
@@ -285,8 +287,8 @@ class InformationStudy(DeepClusterer[StudyState]):
     def _start(self, images: Images, run: Runtime) -> StudyState:
         generator = self._generator()
         net, optimizer = self._begin(images, generator, run)
-        state = StudyState(net, optimizer, generator, np.zeros(len(images), dtype=np.int64))
-        return state
+        n = len(images)
+        return StudyState(net, optimizer, generator, np.zeros(n, dtype=np.int64), planned=self._epochs(n))
 
     def _round(self, state: StudyState, images: Images, run: Runtime) -> Record:
         """One epoch, and a look at all images."""
@@ -310,7 +312,7 @@ class InformationStudy(DeepClusterer[StudyState]):
         return Record(loss, self.n_clusters, {**known, "verdict": found}, done)
 
     def _done(self, state: StudyState) -> bool:
-        return state.epoch >= int(self._set("n_epochs"))
+        return state.epoch >= self._epochs(len(state.labels))
 
     def _assign(self, state: State) -> nn.Module:
         return Answer(0, self.n_clusters)
@@ -384,6 +386,13 @@ class InformationStudy(DeepClusterer[StudyState]):
         value = getattr(self, name)
         return PRESETS[self.preset][name] if value is None else value
 
+    def _epochs(self, n: int) -> int:
+        """As many as were asked for; the default preset gives small sets more."""
+        if self.n_epochs is not None or self.preset == "paper":
+            return int(self._set("n_epochs"))
+        steps = math.ceil(n / int(self._set("batch_size")))
+        return max(int(self._set("n_epochs")), math.ceil(LEAST_STEPS / steps))
+
     def _weight(self) -> float:
         """Of a side term."""
         if self.side_weight is not None:
@@ -406,7 +415,7 @@ class InformationStudy(DeepClusterer[StudyState]):
 
     def _batches(self, state: StudyState, n: int) -> Iterator[Index]:
         """Batches of an epoch; the learning rate is set on the way."""
-        size, n_epochs = self._set("batch_size"), self._set("n_epochs")
+        size, n_epochs = self._set("batch_size"), self._epochs(n)
         for batch in even(n, size, state.generator):
             state.step += 1
             factor = 0.5 ** (state.epoch // 100)

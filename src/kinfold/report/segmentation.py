@@ -54,7 +54,7 @@ def write_segmentation_report(
     >>> import tempfile
     >>> picture = np.zeros((16, 16), dtype=np.uint8)
     >>> file = write_segmentation_report(picture, np.eye(16, dtype=np.int64)[None], tempfile.mkdtemp() + "/report.html")
-    >>> "94% of the pixels" in file.read_text()
+    >>> "94 % of the pixels" in file.read_text()
     True
     """
     found = as_pictures(pictures)
