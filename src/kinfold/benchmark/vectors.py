@@ -66,7 +66,13 @@ def codebook(n: int, seed: int, **options: Any) -> dict[str, Any]:
 
     x = vectors(n, seed)
     kmeans(np.asarray(x[:200]), 2)  # compiled before the clock starts
-    constants = {"n_iterations": STEPS, "most": 256, "growing": False, "start": "random", "seed": seed} | options
+    constants: dict[str, Any] = {
+        "n_iterations": STEPS,
+        "most": 256,
+        "growing": False,
+        "start": "random",
+        "seed": seed,
+    } | options
     found, usage = timed(lambda: kmeans(x, clusters(n), **constants))
     return {**usage._asdict(), "n": n, "n_clusters": clusters(n), "inertia": found.inertia / n}
 
