@@ -148,9 +148,11 @@ def test_vectors_have_views_too() -> None:
 
 
 def test_a_small_run_reaches_its_band() -> None:
+    """Recorded: 0.49 on 500 digits of 8 x 8 pixels, after five rounds."""
     x, y = digits(500)
-    model = DeepCluster(n_clusters=10, n_rounds=8, n_pseudo_clusters=(10, 30), batch_size=64, random_state=0).fit(x)
-    assert nmi(y, model.labels_) > 0.6
+    model = DeepCluster(n_clusters=10, variant="v1", n_rounds=5, n_pseudo_clusters=40, batch_size=64, random_state=0)
+    model.fit(x)
+    assert nmi(y, model.labels_) > 0.35
     assert (model.predict(x) == model.labels_).mean() > 0.95
     last = model.result_.history[-1]
     assert {"nmi_previous", "reassigned", "seconds_cluster", "seconds_train"} <= set(last)
@@ -162,8 +164,9 @@ def test_a_small_run_reaches_its_band() -> None:
     {"variant": "v1", "assignment": "pic", "n_clusters": None},
     {"variant": "v1", "as_released": True, "reassign": 0.5},
     {"variant": "v1", "preset": "paper", "backbone": "small", "learning_rate": 0.01},
-    {"assignment": "kmeans", "small_crops": 1},
-    {"assignment": "kmeans", "n_clusters": None, "n_pseudo_clusters": (4, 6)},
+    {"small_crops": 1, "remember": True},
+    {"assignment": "sinkhorn", "small_crops": 2},
+    {"n_clusters": None, "n_pseudo_clusters": (4, 6)},
     {"preset": "paper", "backbone": "small", "n_pseudo_clusters": (5, 5)},
 ])  # fmt: skip
 def test_every_choice_runs(change: dict[str, Any]) -> None:
@@ -183,7 +186,7 @@ def test_vectors_and_colour_images_are_clustered(variant: str) -> None:
 
 
 @pytest.mark.parametrize("check", [check_seed_repeats, check_resume_is_exact, check_save_and_load])
-@pytest.mark.parametrize("settings", [{"variant": "v1"}, {"assignment": "kmeans"}])
+@pytest.mark.parametrize("settings", [{"variant": "v1"}, {"assignment": "sinkhorn"}])
 def test_the_other_variants_keep_the_contract(check: Any, settings: dict[str, Any]) -> None:
     check(DeepCluster(**(QUICK | settings)))
 
@@ -201,6 +204,12 @@ def test_two_images_have_clusters() -> None:
     for variant in ("v1", "v2"):
         model = DeepCluster(**(QUICK | {"variant": variant, "n_clusters": 2, "n_rounds": 1})).fit(x)
         assert len(set(model.labels_.tolist())) <= 2
+
+
+def test_few_images_have_few_components() -> None:
+    """Forty images in forty components would all be equally far apart: eight are taken."""
+    features = torch.randn(40, 50, generator=torch.Generator().manual_seed(0))
+    assert DeepCluster(variant="v1")._map(features, None).n_components == 8
 
 
 def test_centres_of_labels_assign_as_the_labels_do() -> None:

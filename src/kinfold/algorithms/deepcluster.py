@@ -54,6 +54,7 @@ from kinfold.train import embed, fit_epoch, pixels, through
 
 Labels = npt.NDArray[np.int64]
 RESTARTS = 10  # of the k-means that makes the final clusters
+SETTLING = 20  # batches before the first clustering
 TEMPERATURE = 0.1  # of the softmax over prototypes
 PROJECTED = 128  # dimensions of the sphere
 RELEASED = ("sampler",)
@@ -62,15 +63,15 @@ RELEASED = ("sampler",)
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {
         "v1": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": None,
-               "n_components": 64, "view_strength": 2.0, "small_crops": 0, "overclustering": (10,)},
+               "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0, "overclustering": (10,)},
         "v2": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": None,
-               "n_components": 64, "view_strength": 2.0, "small_crops": 0, "overclustering": (1, 3, 10)},
+               "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0, "overclustering": (10, 10, 10)},
     },
     "paper": {
         "v1": {"n_rounds": 500, "backbone": "alexnet", "learning_rate": 0.05, "batch_size": 256, "sobel": True,
-               "n_components": 256, "view_strength": 0.0, "small_crops": 0, "overclustering": (10,)},
+               "n_components": 256, "view_strength": 0.0, "remember": True, "small_crops": 0, "overclustering": (10,)},
         "v2": {"n_rounds": 400, "backbone": "auto", "learning_rate": 0.05, "batch_size": 256, "sobel": False,
-               "n_components": 256, "view_strength": 0.0, "small_crops": 4, "overclustering": (3, 3, 3)},
+               "n_components": 256, "view_strength": 0.0, "remember": True, "small_crops": 4, "overclustering": (3, 3, 3)},
     },
 }  # fmt: skip
 
@@ -108,9 +109,9 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         Where every parameter that is None takes its value from.
     variant : {"v2", "v1"}
     assignment : {"kmeans", "sinkhorn", "pic"}
-        Where pseudo-labels come from: "pic" for v1, "sinkhorn" for v2; None is "sinkhorn" for v2, "kmeans" for v1.
+        Where pseudo-labels come from: None is "kmeans"; "pic" goes with v1, "sinkhorn" with v2.
     n_pseudo_clusters : int or tuple of int, optional
-        Pseudo-labels, one number a head; None takes ten times `n_clusters`, and for v2 once and three times it too.
+        Pseudo-labels, one number a head; None takes ten times `n_clusters`; v2 has three such heads.
     backbone : str, optional
         "auto", "small", "alexnet", "vgg16", "perceptron", or a pretrained one, see `kinfold.nn.backbones.network`.
     image_size : int or (h, w), optional
@@ -129,6 +130,9 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         Of mild views, see `kinfold.data.views.moved`; 0 takes the papers' random crops.
     small_crops : int, optional
         Further views of v2 from small parts of the image.
+    remember : bool, optional
+        v2 clusters the embeddings remembered from training, which saves a pass over the images; else they are made
+        anew. In a short pass the network changes so much that remembered ones tell when an image was seen.
     width : int
         First maps of the small network.
     as_released : bool or tuple of str
@@ -165,6 +169,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         learning_rate: float | None = None,
         view_strength: float | None = None,
         small_crops: int | None = None,
+        remember: bool | None = None,
         width: int = 32,
         as_released: bool | tuple[str, ...] = (),
         random_state: int | np.random.RandomState | None = None,
@@ -184,6 +189,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         self.learning_rate = learning_rate
         self.view_strength = view_strength
         self.small_crops = small_crops
+        self.remember = remember
         self.width = width
         self.as_released = as_released
         self.random_state = random_state
@@ -204,6 +210,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         generator = self._generator()
         net = self._network(self._raw_shape)
         _measure(net, images, generator, run)
+        _settle(run.to(net), images, generator, run)
         n = len(images)
         state = DeepClusterState(net, None, generator, np.zeros(n, dtype=np.int64), planned=self._set("n_rounds"))
         state.facts["pretrained"] = net.pretrained
@@ -213,7 +220,9 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
             weights += list(state.prototypes.parameters())
         state.optimizer = self._optimizer(weights)
         if self.variant == "v2":
-            state.bank = embed(run.to(net), images, run).expand(2, -1, -1).clone()
+            state.bank = embed(net, images, run).expand(2, -1, -1).clone()
+            for head in state.prototypes or ():
+                _begin_at_centroids(cast(nn.Linear, head), state.bank[0], generator, run)
         return state
 
     def _round(self, state: DeepClusterState, images: Images, run: Runtime) -> Record:
@@ -222,7 +231,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         if self.variant == "v1":
             features = self._relabel(state, images, run)
         else:
-            features, centres = self._recluster(state, run)
+            features, centres = self._recluster(state, images, run)
         state.labels = self._final(features, state, 1, run)
         middle = time.perf_counter()
         if self.variant == "v1":
@@ -276,9 +285,13 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         state.pseudo = np.unique(found, return_inverse=True)[1].astype(np.int64)[None]
         return features
 
-    def _recluster(self, state: DeepClusterState, run: Runtime) -> tuple[npt.NDArray[np.float32], list[Tensor]]:
-        """v2: directions of the remembered embeddings, the two views in turn."""
+    def _recluster(
+        self, state: DeepClusterState, images: Images, run: Runtime
+    ) -> tuple[npt.NDArray[np.float32], list[Tensor]]:
+        """v2: directions of the embeddings, the two remembered views in turn."""
         bank = cast(Tensor, state.bank)
+        if not self._set("remember"):
+            bank[:] = embed(state.net, images, run)
         if state.prototypes is not None:
             heads = [cast(nn.Linear, head).weight.detach().cpu() for head in state.prototypes]
             state.pseudo = np.stack([(bank[0] @ head.T).argmax(1).numpy() for head in heads])
@@ -305,7 +318,9 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         if self.variant == "v2":
             d = features.shape[1]
             return Whitening(np.zeros(d, dtype=np.float32), np.eye(d, dtype=np.float32), True)
-        return whitening(features.numpy(), self._set("n_components"), run=run)
+        # With as many components as images, whitened images are all equally far apart.
+        most = max(2, len(features) // 5)
+        return whitening(features.numpy(), min(self._set("n_components"), most), run=run)
 
     # -- learning ------------------------------------------------------------------------------------------------------
 
@@ -373,8 +388,8 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
             if self.preset != "paper":
                 fraction = min(1.0, state.step / total)
                 rate = self._set("learning_rate") * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * fraction)))
-                for group in cast(torch.optim.Optimizer, state.optimizer).param_groups:
-                    group["lr"] = rate
+                # Of the body only: a head made anew has all to learn in every round.
+                cast(torch.optim.Optimizer, state.optimizer).param_groups[0]["lr"] = rate
             state.step += 1
             yield np.tile(batch, n_views)
 
@@ -391,7 +406,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
 
     @property
     def _by(self) -> str:
-        return self.assignment or ("sinkhorn" if self.variant == "v2" else "kmeans")
+        return self.assignment or "kmeans"
 
     @property
     def _released(self) -> bool:
@@ -562,6 +577,24 @@ def nearest_centre(space: Whitening, features: Tensor, labels: Labels) -> Neares
         gap = float(np.median(squared[:, 1] - squared[:, 0]))
     parts = [torch.from_numpy(each.copy()) for each in (space.mean, space.matrix, centres, used)]
     return NearestCentre(parts[0], parts[1], parts[2], parts[3], gap)
+
+
+def _settle(net: nn.Module, images: Images, generator: torch.Generator, run: Runtime) -> None:
+    """Let batch norm see the images before the first clustering, which reads the features in evaluation mode."""
+    if len(images) < 2:
+        return
+    net.train()
+    for _ in range(SETTLING):
+        some = torch.randperm(len(images), generator=generator)[:128].numpy()
+        with torch.no_grad():
+            net(pixels(images, some, run))
+
+
+def _begin_at_centroids(head: nn.Linear, z: Tensor, generator: torch.Generator, run: Runtime) -> None:
+    """First prototypes: random ones teach whatever is easiest to tell apart, on digits the width of the stroke."""
+    found = kmeans(z.numpy(), head.out_features, form="spherical", growing=False, seed=_seed(generator), run=run)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(found.centres))
 
 
 def _seed(generator: torch.Generator) -> int:

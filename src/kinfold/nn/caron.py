@@ -128,10 +128,13 @@ def small(shape: tuple[int, int, int], *, width: int = 32, n_features: int = 256
 
 
 def projector(n_features: int, n_outputs: int) -> nn.Sequential:
-    """DeepCluster-v2's map to the sphere where clusters are sought ``(b, d) -> (b, n_outputs)``, one hidden layer."""
+    """DeepCluster-v2's map to the sphere where clusters are sought ``(b, d) -> (b, n_outputs)``, one hidden layer.
+
+    The outputs are centred before they are put on the sphere: those of a random network all point the same way.
+    """
     return nn.Sequential(
         nn.ReLU(), nn.Linear(n_features, n_features, bias=False), nn.BatchNorm1d(n_features), nn.ReLU(inplace=True),
-        nn.Linear(n_features, n_outputs), Sphere(),
+        nn.Linear(n_features, n_outputs, bias=False), nn.BatchNorm1d(n_outputs, affine=False), Sphere(),
     )  # fmt: skip
 
 
