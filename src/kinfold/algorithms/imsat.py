@@ -527,7 +527,7 @@ def imitation(net: nn.Module, index: Index, x: Tensor, *, labels: Tensor, n_head
 def self_augmented(target: Tensor, p: Tensor) -> Tensor:
     """SAT: mean divergence of the changed images' predictions from the clean ones, a constant ``(b, h, k) -> (h,)``.
 
-    Section 3.1 of the paper, which states the cross entropy; the released code's divergence has the same gradient.
+    The paper states the cross entropy; the released code's divergence has the same gradient.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """IMSAT for hashing: short binary codes that tell the most about the images and survive small changes of them.
 
-Hu, Miyato, Tokui, Matsumoto, Sugiyama, ICML 2017, section 3.3, arXiv 1702.08720. Every bit is a sigmoid of its own. The
+Hu, Miyato, Tokui, Matsumoto, Sugiyama, ICML 2017, arXiv 1702.08720. Every bit is a sigmoid of its own. The
 information of the bits, up to second order, is maximised: each bit decided and balanced, no two alike; self-augmented
 training (SAT) holds the code of an image and of its changed copy together.
 
@@ -398,7 +398,7 @@ def redundancy(p: Tensor) -> Tensor:
 def bit_information(p: Tensor) -> Tensor:
     """What is minimised for information ``(b, d) -> ()``: ``sum_d H(Y_d|X) - H(Y_d) + 2 sum_{i<j} I(Y_i; Y_j)``.
 
-    Section 3.3: the information of the bits, its interactions cut after the second order.
+    The information of the bits, its interactions cut after the second order.
 
     Examples
     --------
