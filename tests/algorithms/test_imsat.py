@@ -266,7 +266,9 @@ def test_a_dead_run_is_started_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any weight on information all outputs become alike; three restarts, then it ends as it is."""
     monkeypatch.setattr(imsat, "PATIENCE", 4)
     x, _ = digits(60)
-    model = IMSAT(3, n_epochs=3, least_steps=4, width=8, weight_information=0.0, learning_rate=0.02, random_state=0)
+    model = IMSAT(
+        3, n_epochs=3, least_steps=4, width=8, weight_information=0.0, warm_steps=0, learning_rate=0.02, random_state=0
+    )
     model.fit(x, runtime=HERE)
     restarted = [sentence for sentence in model.result_.run["health"] if "restarted after" in sentence]
     assert len(restarted) == model.state_.restarts == 3

@@ -59,7 +59,7 @@ def quiet_init(trunk: nn.Module, head: nn.Linear) -> None:
     --------
     >>> trunk, head = wide_perceptron((100,)), nn.Linear(1200, 10)
     >>> quiet_init(trunk, head)
-    >>> round(float(head.weight.std()) * 1200**0.5, 3)
+    >>> round(float(head.weight.detach().std()) * 1200**0.5, 3)
     0.01
     """
     for layer in trunk.modules():
