@@ -65,13 +65,15 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "v1": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": None,
                "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0, "overclustering": (10,)},
         "v2": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": None,
-               "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0, "overclustering": (10, 10, 10)},
+               "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0,
+               "overclustering": (10, 10, 10)},
     },
     "paper": {
         "v1": {"n_rounds": 500, "backbone": "alexnet", "learning_rate": 0.05, "batch_size": 256, "sobel": True,
                "n_components": 256, "view_strength": 0.0, "remember": True, "small_crops": 0, "overclustering": (10,)},
         "v2": {"n_rounds": 400, "backbone": "auto", "learning_rate": 0.05, "batch_size": 256, "sobel": False,
-               "n_components": 256, "view_strength": 0.0, "remember": True, "small_crops": 4, "overclustering": (3, 3, 3)},
+               "n_components": 256, "view_strength": 0.0, "remember": True, "small_crops": 4,
+               "overclustering": (3, 3, 3)},
     },
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from kinfold.benchmark.scenarios.scenario import Scenario
 
@@ -13,7 +14,7 @@ def deepcluster() -> Iterator[Scenario]:
         yield Scenario(f"deepcluster-v1-{name}", group, "cluster", "DeepCluster", name, "default", {"variant": "v1"})
         yield Scenario(f"deepcluster-v2-{name}", group, "cluster", "DeepCluster", name, "default", {"variant": "v2"})
     name = "mnist-test"
-    choices = {
+    choices: dict[str, dict[str, Any]] = {
         "v1-released": {"variant": "v1", "as_released": ("sampler",)},
         "v1-pic": {"variant": "v1", "assignment": "pic"},
         "v1-hundred": {"variant": "v1", "n_clusters": 100, "n_pseudo_clusters": 100},
