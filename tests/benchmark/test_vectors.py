@@ -34,7 +34,7 @@ def test_levels_have_their_clusters() -> None:
 
 def test_conclusions_by_hand() -> None:
     runs = {
-        name: [{"cpu_seconds": seconds, "inertia": 2.0, "n": n}]
+        name: [{"seconds": seconds, "cpu_seconds": seconds, "inertia": 2.0, "n": n}]
         for name, seconds, n in (
             ("codebook", 10.0, 1000), ("codebook-tenth", 1.0, 100), ("faiss", 12.0, 1000), ("quick", 2.0, 1000),
             ("minibatch", 5.0, 1000), ("growing", 6.0, 1000),
