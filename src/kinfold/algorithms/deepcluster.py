@@ -134,7 +134,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         Further views of v2 from small parts of the image.
     remember : bool, optional
         v2 clusters the embeddings remembered from training, which saves a pass over the images; else they are made
-        anew. In a short pass the network changes so much that remembered ones tell when an image was seen.
+        anew.
     width : int
         First maps of the small network.
     as_released : bool or tuple of str
@@ -593,7 +593,7 @@ def _settle(net: nn.Module, images: Images, generator: torch.Generator, run: Run
 
 
 def _begin_at_centroids(head: nn.Linear, z: Tensor, generator: torch.Generator, run: Runtime) -> None:
-    """First prototypes: random ones teach whatever is easiest to tell apart, on digits the width of the stroke."""
+    """First prototypes: centroids of the first embeddings, in place of random ones."""
     found = kmeans(z.numpy(), head.out_features, form="spherical", growing=False, seed=_seed(generator), run=run)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(found.centres))
