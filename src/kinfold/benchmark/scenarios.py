@@ -13,8 +13,9 @@ from typing import Any, Literal
 from kinfold.benchmark.datasets import SETS
 from kinfold.errors import InputError
 
-Task = Literal["cluster", "estimate", "predict", "speed"]
-Group = Literal["jule", "baselines", "ablation", "speed"]
+Task = Literal["cluster", "estimate", "predict", "few-labels", "first-steps", "speed"]
+Group = Literal["jule", "iic", "baselines", "ablation", "speed"]
+GROUPS = ("jule", "iic", "baselines", "ablation", "speed")
 
 PRETRAINED = "efficientnet-lite0"
 
@@ -31,7 +32,8 @@ class Scenario:
         Which ``kinfold benchmark`` command runs it.
     task : str
         ``"cluster"``: labels of the set; ``"estimate"``: the same without the number of clusters; ``"predict"``: fit on
-        the set, sort others; ``"speed"``: see `kinfold.benchmark.speed`.
+        the set, sort others; ``"few-labels"``: cluster the training part, name clusters by one label in a hundred, sort
+        the test part; ``"first-steps"``: the loss of the first steps; ``"speed"``: see `kinfold.benchmark.speed`.
     algorithm : str
         A public estimator, or a method of `kinfold.benchmark.baselines` or `kinfold.benchmark.speed`.
     dataset : str or None
@@ -66,9 +68,9 @@ class Scenario:
         """The command that makes this result, without the number of seeds."""
         if self.group == "speed":
             return f"kinfold benchmark speed --only {self.id}"
-        if self.group == "jule" and self.task == "cluster":
+        if self.group in ("jule", "iic") and self.task == "cluster":
             preset = "" if self.variant == "default" else f" --preset {self.variant}"
-            return f"kinfold benchmark jule --data DIR --only {self.dataset}{preset}"
+            return f"kinfold benchmark {self.group} --data DIR --only {self.dataset}{preset}"
         return f"kinfold benchmark {self.id} --data DIR"
 
 
@@ -173,6 +175,18 @@ def _jule() -> Iterator[Scenario]:
     yield Scenario("jule-mnist-test-predict", "jule", "predict", "JULE", "mnist-test", "default")
 
 
+def _iic() -> Iterator[Scenario]:
+    for name in ("mnist-full", "mnist-test", "usps"):
+        yield Scenario(f"iic-{name}-default", "iic", "cluster", "IIC", name, "default")
+    yield Scenario(
+        "iic-mnist-full-paper", "iic", "cluster", "IIC", "mnist-full", "paper", {"as_released": ("no-overclustering",)}
+    )
+    few = {"n_clusters": 25}  # the paper's
+    yield Scenario("iic-overclustering-mnist-1percent", "iic", "few-labels", "IIC", "mnist-full", "default", few)
+    steps = {"n_epochs": 1}
+    yield Scenario("iic-cifar10-first-steps", "iic", "first-steps", "IIC", "cifar10-full", "paper", steps)
+
+
 def _baselines() -> Iterator[Scenario]:
     for prefix, (algorithm, _, _) in ON_PIXELS.items():
         for name in (*HERE, *OWN):
@@ -225,10 +239,14 @@ def _speed() -> Iterator[Scenario]:
     for n in (10_000, 70_000, 1_000_000):
         yield Scenario(f"agglomerate-{n}", "speed", "speed", "agglomerate", parameters={"n": n})
     yield Scenario("agglomerate-dense-3000", "speed", "speed", "agglomerate_dense", parameters={"n": 3_000})
+    yield Scenario("views-mnist", "speed", "speed", "views", parameters={"n": 2_000, "kind": "grey"})
+    yield Scenario("views-cifar10", "speed", "speed", "views", parameters={"n": 1_000, "kind": "colour"})
     yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
 
 
-SCENARIOS: dict[str, Scenario] = {s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed())}
+SCENARIOS: dict[str, Scenario] = {
+    s.id: s for s in (*_jule(), *_iic(), *_baselines(), *_features(), *_ablations(), *_speed())
+}
 
 
 def scenario(identifier: str) -> Scenario:
@@ -246,7 +264,7 @@ def scenario(identifier: str) -> Scenario:
     """
     if identifier not in SCENARIOS:
         raise InputError(
-            f"there is no benchmark scenario {identifier!r}; expected jule, baselines, ablation, speed, tables, or an "
+            f"there is no benchmark scenario {identifier!r}; expected {', '.join(GROUPS)}, tables, or an "
             f"id such as {', '.join(list(SCENARIOS)[:3])}."
         )
     return SCENARIOS[identifier]
@@ -258,8 +276,8 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     Parameters
     ----------
     name
-        ``"jule"``: the paper's table, that is the estimator and, on the same input, k-means and plain graph degree
-        linkage; ``"baselines"``, ``"ablation"``, ``"speed"``; or the id of one scenario.
+        ``"jule"``, ``"iic"``: the paper's table, that is the estimator and, on the same input, k-means and (for JULE)
+        plain graph degree linkage; ``"baselines"``, ``"ablation"``, ``"speed"``; or the id of one scenario.
     only
         One set (or, for ``"speed"``, one id).
     preset
@@ -275,14 +293,17 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     >>> [s.id for s in select("jule", only="umist")]
     ['jule-umist-default', 'kmeans-pixels-umist', 'gdl-pixels-umist']
     """
-    if name not in ("jule", "baselines", "ablation", "speed"):
+    if name not in GROUPS:
         return [scenario(name)]
     wanted = [s for s in SCENARIOS.values() if s.group == name]
-    if name == "jule":
+    if name in ("jule", "iic"):
         tables = [s for s in wanted if s.task == "cluster"]
         wanted = [s for s in tables if preset == "all" or s.variant == (preset or "default")]
+        sets = {s.dataset for s in tables}
         if preset is None:
-            wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in BESIDE]
+            beside = BESIDE if name == "jule" else ("kmeans",)
+            wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in beside]
+            wanted = [s for s in wanted if s.dataset in sets]
     if only is not None:
         wanted = [s for s in wanted if only in (s.dataset, s.id)]
     if not wanted:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfold.benchmark import published, training
+from kinfold.benchmark import published, training, viewing
 from kinfold.benchmark.measure import Usage, timed
 from kinfold.benchmark.scenarios import Scenario
 
@@ -41,6 +41,9 @@ def parts(scenario: Scenario) -> Sequence[str]:
         return ("sparse", "dense")
     if scenario.algorithm == "training":
         return ("training", "plain", "matmul")
+    if scenario.algorithm == "views":
+        kind = scenario.parameters["kind"]
+        return (f"batches-{kind}", f"torchvision-{kind}")
     if int(scenario.parameters["n"]) > LARGEST_SEARCH:
         return ("kinfold", "half", "quarter", "kmeans")  # ward keeps a Python heap of all edges: hours, tens of GB
     return ("kinfold", "half", "quarter", "ward", "kmeans")
@@ -54,6 +57,8 @@ def conclusions(scenario: Scenario, runs: Mapping[str, list[dict[str, Any]]]) ->
         return {"ratio": _ratio("the dense numpy loop", mean["dense"] / mean["sparse"]), "same_partition": same}
     if scenario.algorithm == "training":
         return training.conclusions(runs)
+    if scenario.algorithm == "views":
+        return viewing.conclusions(runs)
     n = int(scenario.parameters["n"])
     sizes = [n // 4, n // 2, n]
     seconds = [mean["quarter"], mean["half"], mean["kinfold"]]
@@ -242,4 +247,6 @@ PARTS: dict[str, Part] = {
     "training": training.jule,
     "plain": training.plain,
     "matmul": training.matmul,
+    **{f"batches-{kind}": viewing.batches(kind) for kind in ("grey", "colour")},
+    **{f"torchvision-{kind}": viewing.torchvision(kind) for kind in ("grey", "colour")},
 }

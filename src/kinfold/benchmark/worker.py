@@ -38,6 +38,10 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
         found = speed.PARTS[task["part"]](int(wanted.parameters["n"]), task["seed"])
     elif wanted.task == "predict":
         found = _predict(wanted, task)
+    elif wanted.task in ("few-labels", "first-steps"):
+        from kinfold.benchmark import invariance
+
+        found = (invariance.few_labels if wanted.task == "few-labels" else invariance.first_steps)(wanted, task)
     else:
         found = _cluster(wanted, task)
     return {
