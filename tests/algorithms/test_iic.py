@@ -235,6 +235,12 @@ def test_a_small_batch_is_advised_against() -> None:
     assert "its table is noise" not in " ".join(fitted(n_clusters=3).result_.run["health"])
 
 
+def test_one_cluster_is_given_at_once() -> None:
+    model = fitted(n_clusters=1)
+    assert model.labels_.tolist() == [0] * 60 and model.state_.round == 1
+    assert any("in one cluster, views can tell nothing" in sentence for sentence in model.result_.run["health"])
+
+
 def test_images_of_one_class_are_clustered_all_the_same() -> None:
     x, y = digits(200)
     model = IIC(n_clusters=2, n_epochs=1, width=2, random_state=0).fit(x[y == 3], y[y == 3], runtime=HERE)
@@ -242,7 +248,6 @@ def test_images_of_one_class_are_clustered_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(("wrong", "says"), [
-    ({"n_clusters": 1}, "n_clusters is 1; two views can tell nothing"),
     ({"n_clusters": None}, "IIC needs n_clusters"),
     ({"passes": "AA"}, "passes is 'AA'"),
     ({"views": "blurred"}, "views is 'blurred'"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from kinfold.data.views import affine, flip, jitter, moved, strength_within
+from kinfold.data import views
+from kinfold.data.views import affine, flip, iic_colour_transformed, jitter, moved, strength_within, swayed
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -64,3 +66,23 @@ def test_strength_follows_the_neighbours() -> None:
     twins = torch.stack([faces, faces + 0.01], 1).flatten(0, 1)
     near, far = (strength_within(x, seeded(), reach=1.8) for x in (twins, faces))
     assert 0 < near < 0.1 < far <= 1
+
+
+def test_a_large_batch_is_made_in_pieces() -> None:
+    """Each image is drawn for itself whatever the pieces are; here every piece holds two."""
+    x = torch.rand(5, 3, 24, 24, generator=seeded())
+    found = iic_colour_transformed(x, seeded(1), crop=16, size=24)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "PIECE", 2 * 3 * 24 * 24)
+        pieces = iic_colour_transformed(x, seeded(1), crop=16, size=24)
+    assert found.shape == pieces.shape
+    generator = seeded(1)
+    expected = [iic_colour_transformed(part, generator, crop=16, size=24) for part in x.split(2)]
+    torch.testing.assert_close(pieces, torch.cat(expected))
+
+
+def test_swayed_images_keep_shape_and_range() -> None:
+    for shape in ((6, 1, 28, 28), (6, 3, 20, 31)):
+        y = swayed(torch.rand(shape, generator=seeded()), seeded(1), strength=1.0)
+        assert y.shape == shape and float(y.min()) >= 0 and float(y.max()) <= 1
+    assert swayed(torch.randn(9, 4, generator=seeded()), seeded()).shape == (9, 4)

@@ -111,13 +111,12 @@ def test_the_distribution_is_the_papers(
         assert ks_2samp(a, b).pvalue > 1e-5, f"{name} is distributed differently"
 
 
-def test_a_wrong_strength_is_noticed() -> None:
-    """The comparison has teeth: crops that miss one of three sizes do not pass."""
-    image = picture(1, 28)
+def test_a_wrong_pipeline_is_noticed() -> None:
+    """The comparison has teeth: crops of one size in place of three do not pass."""
     expected = markers(drawn(digits_transformed, 1, 28))
-    x = (torch.from_numpy(image).permute(2, 0, 1).float() / 255).expand(N, -1, -1, -1)
-    wrong = markers(iic_mnist_transformed(x, torch.Generator().manual_seed(1), crops=(20, 24)).double())
-    assert min(ks_2samp(wrong[name].numpy(), expected[name].numpy()).pvalue for name in wrong) < 1e-5
+    x = (torch.from_numpy(picture(1, 28)).permute(2, 0, 1).float() / 255).expand(N, -1, -1, -1)
+    wrong = markers(iic_mnist_transformed(x, torch.Generator().manual_seed(1), crops=(24,)).double())
+    assert ks_2samp(wrong["total"].numpy(), expected["total"].numpy()).pvalue < 1e-5
 
 
 def test_the_evaluated_view_is_torchvisions() -> None:

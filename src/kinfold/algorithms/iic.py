@@ -133,7 +133,7 @@ class IIC(DeepClusterer[IICState]):
     Parameters
     ----------
     n_clusters : int
-        How many, two or more.
+        How many; with one there is nothing to learn.
     preset : {"default", "paper"}
         Where every parameter that is None takes its value from, for the kind of image at hand.
     backbone : str
@@ -272,6 +272,9 @@ class IIC(DeepClusterer[IICState]):
 
     def _round(self, state: IICState, images: Images, run: Runtime) -> Record:
         """Pass the heads; then let the best main sub-head say what cluster each image is in."""
+        if self.n_clusters == 1:
+            state.epoch = self._epochs(len(images))
+            return Record(None, 1, done=["nothing was learnt: in one cluster, views can tell nothing about each other"])
         done = self._advice(state, images)
         losses: dict[str, float] = {}
         tables: Tables = {}

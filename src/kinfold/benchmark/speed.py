@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfold.benchmark import published, training, vectors
+from kinfold.benchmark import published, training, vectors, viewing
 from kinfold.benchmark.measure import Usage, timed
 from kinfold.benchmark.scenarios import Scenario
 
@@ -48,6 +48,9 @@ def parts(scenario: Scenario) -> Sequence[str]:
         return ("training", "plain", "matmul")
     if scenario.algorithm in ("kmeans", "hierarchical_kmeans"):
         return vectors.KMEANS if scenario.algorithm == "kmeans" else vectors.HIERARCHY
+    if scenario.algorithm == "views":
+        kind = scenario.parameters["kind"]
+        return (f"batches-{kind}", f"torchvision-{kind}")
     if int(scenario.parameters["n"]) > LARGEST_SEARCH:
         return ("kinfold", "half", "quarter", "kmeans")  # ward keeps a Python heap of all edges: hours, tens of GB
     return ("kinfold", "half", "quarter", "ward", "kmeans")
@@ -63,6 +66,8 @@ def conclusions(scenario: Scenario, runs: Mapping[str, list[dict[str, Any]]]) ->
         return training.conclusions(runs)
     if scenario.algorithm in ("kmeans", "hierarchical_kmeans"):
         return vectors.conclusions(runs)
+    if scenario.algorithm == "views":
+        return viewing.conclusions(runs)
     n = int(scenario.parameters["n"])
     sizes = [n // 4, n // 2, n]
     seconds = [mean["quarter"], mean["half"], mean["kinfold"]]
@@ -252,4 +257,6 @@ PARTS: dict[str, Part] = {
     "plain": training.plain,
     "matmul": training.matmul,
     **vectors.PARTS,
+    **{f"batches-{kind}": viewing.batches(kind) for kind in ("grey", "colour")},
+    **{f"torchvision-{kind}": viewing.torchvision(kind) for kind in ("grey", "colour")},
 }

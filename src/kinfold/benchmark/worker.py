@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from kinfold.data import Images
 
 # Tasks whose work is done by a module of that name.
-ELSEWHERE = {"speed": "speed", "transfer": "transfer", "verify": "transfer", "stream": "streaming", "probe": "probe"}
+ELSEWHERE = {
+    "speed": "speed",
+    "transfer": "transfer",
+    "verify": "transfer",
+    "stream": "streaming",
+    "probe": "probe",
+    "few-labels": "invariance",
+    "first-steps": "invariance",
+}
 PREDICTED = 10_000  # images of the rest that the prediction scenario sorts
 
 

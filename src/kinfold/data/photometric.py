@@ -31,19 +31,18 @@ def grey(x: Tensor) -> Tensor:
 
 def brightened(x: Tensor, factor: Tensor) -> Tensor:
     """Multiply each image ``(b, c, h, w), (b,) -> (b, c, h, w)``."""
-    return (x * factor[:, None, None, None]).clamp(0, 1)
+    return (x * factor[:, None, None, None]).clamp_(0, 1)
 
 
 def contrasted(x: Tensor, factor: Tensor) -> Tensor:
     """Stretch each image about its mean luminance ``(b, c, h, w), (b,) -> (b, c, h, w)``."""
     mean = grey(x).mean((1, 2, 3), keepdim=True)
-    return (mean + (x - mean) * factor[:, None, None, None]).clamp(0, 1)
+    return torch.lerp(mean, x, factor[:, None, None, None]).clamp_(0, 1)
 
 
 def saturated(x: Tensor, factor: Tensor) -> Tensor:
     """Stretch each pixel about its own grey ``(b, 3, h, w), (b,) -> (b, 3, h, w)``."""
-    middle = grey(x)
-    return (middle + (x - middle) * factor[:, None, None, None]).clamp(0, 1)
+    return torch.lerp(grey(x), x, factor[:, None, None, None]).clamp_(0, 1)
 
 
 def hued(x: Tensor, turn: Tensor) -> Tensor:
@@ -55,25 +54,21 @@ def hued(x: Tensor, turn: Tensor) -> Tensor:
     >>> hued(red, torch.tensor([1 / 3])).flatten().round(decimals=3).abs()
     tensor([0., 1., 0.])
     """
-    most, least = x.amax(1), x.amin(1)
-    spread = most - least
-    safe = torch.where(spread > 0, spread, torch.ones_like(spread))
     red, green, blue = x.unbind(1)
-    hue = torch.where(
-        most == red,
-        (green - blue) / safe,
-        torch.where(most == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    hue = hue + 6 * turn[:, None, None]
-    # A channel is high near its own sixth of the circle and falls off linearly: no table of six cases is needed.
-    channels = [most - spread * _fall(hue + start) for start in (5, 3, 1)]
+    most = torch.maximum(torch.maximum(red, green), blue)
+    spread = most - torch.minimum(torch.minimum(red, green), blue)
+    inverse = 1 / spread.clamp(min=1e-12)
+    red, green, blue = ((most - each).mul_(inverse) for each in (red, green, blue))  # how far below the highest, 0 to 1
+    # Hue on a circle of 6, around 0, 2 or 4 as red, green or blue is highest: by arithmetic, as comparisons are slow.
+    last = (green + blue).sub_(red, alpha=2).add_(2).mul_(green.ceil())
+    later = (red + green).sub_(blue, alpha=2).add_(2).add_(last).mul_(red.ceil())
+    place = later.add_(blue).sub_(green).div_(6).add_(turn[:, None, None] + 2)  # on a circle of one, above nought
+    # A channel is high within a sixth of the circle of its own place and falls off linearly.
+    channels = []
+    for start in (5 / 6, 3 / 6, 1 / 6):
+        fall = (place + start).frac_().sub_(1 / 3).abs_().mul_(-6).add_(2).clamp_(0, 1)
+        channels.append(torch.addcmul(most, spread, fall, value=-1))
     return torch.stack(channels, 1)
-
-
-def _fall(place: Tensor) -> Tensor:
-    """How far a channel lies below the highest, 0 to 1, at this place on a circle of 6."""
-    place = place.remainder(6)
-    return torch.minimum(place, 4 - place).clamp(0, 1)
 
 
 def colour_jitter(
@@ -105,17 +100,16 @@ def colour_jitter(
     if x.shape[1] == 3:
         plan += [(saturated, saturation, 1.0), (hued, hue, 0.0)]
     plan = [each for each in plan if each[1] > 0]
-    order = torch.rand(n, len(plan), generator=generator).argsort(1) if plan else None
-    draws = [
-        (middle + spread * (2 * torch.rand(n, generator=generator) - 1)).to(x) for _, spread, middle in plan
-    ]  # factors
+    if not plan:
+        return x
+    order = torch.rand(n, len(plan), generator=generator).argsort(1).to(x.device)
+    draws = [(middle + spread * (2 * torch.rand(n, generator=generator) - 1)).to(x) for _, spread, middle in plan]
+    x = x.clone()
     for turn in range(len(plan)):
-        changed = x.clone()
         for i, (change, _, middle) in enumerate(plan):
-            own = (order[:, turn] == i).nonzero()[:, 0].to(x.device) if order is not None else None
+            own = (order[:, turn] == i).nonzero()[:, 0]
             factor = draws[i][own]
-            changed[own] = change(x[own], factor.clamp(min=0) if middle == 1.0 else factor)
-        x = changed
+            x.index_copy_(0, own, change(x.index_select(0, own), factor.clamp(min=0) if middle == 1.0 else factor))
     return x
 
 

@@ -7,6 +7,9 @@ here with the same distribution, for a whole batch at once (the tests compare th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -103,9 +106,28 @@ def strength_within(x: Tensor, generator: torch.Generator, *, reach: float, n_pr
     return float((reach * close / far.clamp(min=1e-12)).clamp(max=1.0))
 
 
+PIECE = 2**19  # numbers in a piece of a batch: what fits into a processor's cache is two to four times as quick
+
+AnyView = TypeVar("AnyView", bound=Callable[..., Tensor])
+
+
+def in_pieces(view: AnyView) -> AnyView:
+    """Make a large batch's view piece by piece; every image has chances of its own anyway."""
+
+    @wraps(view)
+    def whole(x: Tensor, generator: torch.Generator, **options: Any) -> Tensor:
+        size = max(1, PIECE * len(x) // max(1, x.numel()))
+        if len(x) <= size:
+            return view(x, generator, **options)
+        return torch.cat([view(piece, generator, **options) for piece in torch.split(x, size)])
+
+    return cast(AnyView, whole)
+
+
 # -- invariant information clustering (Ji 2019, released code) ---------------------------------------------------------
 
 
+@in_pieces
 def iic_mnist_plain(x: Tensor, generator: torch.Generator, *, crop: int = 20, size: int = 24) -> Tensor:
     """The first view of digits: a crop, at a random place or the middle with equal chance ``(b, 1, h, w) -> ...``.
 
@@ -127,6 +149,7 @@ def iic_mnist_plain(x: Tensor, generator: torch.Generator, *, crop: int = 20, si
     return warp(x, (size, size), box=box)
 
 
+@in_pieces
 def iic_mnist_transformed(
     x: Tensor, generator: torch.Generator, *, crops: tuple[int, ...] = (16, 20, 24), size: int = 24
 ) -> Tensor:
@@ -148,6 +171,7 @@ def iic_mnist_transformed(
     return colour_jitter(x, generator, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.125)
 
 
+@in_pieces
 def iic_colour_plain(x: Tensor, generator: torch.Generator, *, crop: int = 20, size: int = 32) -> Tensor:
     """The first view of colour images: a random crop, resized; still in colour ``(b, 3, h, w) -> (b, 3, size, size)``.
 
@@ -161,6 +185,7 @@ def iic_colour_plain(x: Tensor, generator: torch.Generator, *, crop: int = 20, s
     return warp(x, (size, size), box=random_boxes(len(x), x.shape, [crop], generator))
 
 
+@in_pieces
 def iic_colour_transformed(x: Tensor, generator: torch.Generator, *, crop: int = 20, size: int = 32) -> Tensor:
     """The second view of colour images: random crop, mirror, colours ``(b, 3, h, w) -> (b, 3, size, size)``.
 
@@ -191,6 +216,7 @@ def central(x: Tensor, *, crop: int, size: int) -> Tensor:
 # -- our own -----------------------------------------------------------------------------------------------------------
 
 
+@in_pieces
 def swayed(x: Tensor, generator: torch.Generator, *, strength: float = 1.0) -> Tensor:
     """A strong random view that loses no part of the image ``(b, ...) -> (b, ...)``.
 

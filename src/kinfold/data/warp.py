@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from kinfold.errors import InputError
 
+SMALL = 64  # pixels of a side up to which a resized crop is quicker as two products of matrices
+
 
 def warp(
     x: Tensor,
@@ -57,6 +59,8 @@ def warp(
     columns = _places(window[:, 1], window[:, 3], size[1])
     if mirrored is not None:
         columns = torch.where(mirrored.to(x.device)[:, None], columns.flip(1), columns)
+    if matrix is None and mode == "bilinear" and max(height, width) <= SMALL:
+        return _weights(rows, height)[:, None] @ x @ _weights(columns, width)[:, None].transpose(2, 3)
     v, u = rows[:, :, None].expand(-1, -1, size[1]), columns[:, None, :].expand(-1, size[0], -1)
     if matrix is not None:
         m = matrix.to(x)[:, :, :, None, None]
@@ -65,6 +69,12 @@ def warp(
         u, v = u + (width - 1) / 2, v + (height - 1) / 2
     grid = torch.stack([(2 * u + 1) / width - 1, (2 * v + 1) / height - 1], 3).expand(b, -1, -1, -1)
     return functional.grid_sample(x, grid, mode=mode, padding_mode=padding, align_corners=False)
+
+
+def _weights(places: Tensor, length: int) -> Tensor:
+    """What each pixel counts at each place, by linear interpolation ``(b, h) -> (b, h, length)``."""
+    at = torch.arange(length, device=places.device, dtype=places.dtype)
+    return (1 - (places[:, :, None] - at).abs()).clamp_(min=0)
 
 
 def _places(start: Tensor, length: Tensor, size: int) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kinfold.benchmark.datasets import SETS
-from kinfold.benchmark.scenarios import baselines, deepcluster, features, imsat, jule, scale, speed, study
+from kinfold.benchmark.scenarios import baselines, deepcluster, features, iic, imsat, jule, scale, speed, study
 from kinfold.benchmark.scenarios.scenario import Scenario
 from kinfold.errors import InputError
 
@@ -23,6 +23,7 @@ FAMILIES: tuple[Iterable[Scenario], ...] = (
     deepcluster.deepcluster(),
     speed.speed(),
     imsat.imsat(),
+    iic.iic(),
     study.rows(),
     features.coates_ng(),
     features.nat(),

@@ -23,8 +23,8 @@ class Scenario:
         Which ``kinfold benchmark`` command runs it.
     task : str
         ``"cluster"``: labels of the set; ``"estimate"``: the same without the number of clusters; ``"predict"``: fit on
-        the set, sort others; ``"retrieve"``: codes of the set, see `kinfold.ops.retrieval`. The work of others is a
-        function of a module, see `kinfold.benchmark.worker`.
+        the set, sort others; ``"retrieve"``: codes of the set, see `kinfold.ops.retrieval`. What the others
+        do is in a module of their own, see `kinfold.benchmark.worker`.
     algorithm : str
         A public estimator, or a method of `kinfold.benchmark.baselines` or `kinfold.benchmark.speed`.
     dataset : str or None
