@@ -553,10 +553,6 @@ class IIC(DeepClusterer[IICState]):
         """Refuse what cannot be meant, in one sentence each."""
         if self.n_clusters is None:
             raise InputError("IIC needs n_clusters, a whole number; JULE estimates it where it is not known.")
-        if self.n_clusters < 2:
-            raise InputError(
-                "n_clusters is 1; two views can tell nothing about each other in one cluster: ask for two."
-            )
         passes = self._set("passes")
         if passes != "together" and (not passes or set(passes) - set("AB") or "B" not in passes):
             raise InputError(f"passes is {passes!r}; expected 'together', or letters A and B such as 'BBA'.")
