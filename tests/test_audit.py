@@ -52,7 +52,7 @@ def committed(name: str, root: Path = ROOT) -> list[str]:
     found = []
     for path in sorted((root / "benchmarks" / "results").glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
-        if str(result.get("algorithm", "")).lower() == name.lower():
+        if str(result.get("algorithm", "")).lower() == name.lower().replace("_", ""):
             found.append(str(result["scenario"]))
     return found
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kinfold.algorithms import load
     from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.imsat import IMSAT
+    from kinfold.algorithms.imsat_hash import IMSATHash
     from kinfold.algorithms.jule import JULE
     from kinfold.checks import check_clusterer
     from kinfold.data import Images, as_images
@@ -36,6 +37,7 @@ __all__ = [
     "Clustering",
     "DeepClusterer",
     "FineTunedClassifier",
+    "IMSATHash",
     "Images",
     "InputError",
     "KinfoldError",
@@ -50,8 +52,9 @@ __all__ = [
 ]
 
 _HOME = {
-    "IMSAT": "kinfold.algorithms.imsat",
     "IIC": "kinfold.algorithms.iic",
+    "IMSAT": "kinfold.algorithms.imsat",
+    "IMSATHash": "kinfold.algorithms.imsat_hash",
     "JULE": "kinfold.algorithms.jule",
     "Clustering": "kinfold.results",
     "DeepClusterer": "kinfold.estimator",

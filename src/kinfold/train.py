@@ -40,6 +40,12 @@ def pixels(images: Images, index: Index, run: Runtime) -> Tensor:
     return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
 
 
+def flat(images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """All images as the networks see them, one row each, for distances between them ``n images -> (n, d)``."""
+    rows = np.asarray(images.pixels).reshape(len(images), -1).astype(np.float32)
+    return rows / np.float32(255) if images.pixels.dtype == np.uint8 else rows
+
+
 def embed(
     net: nn.Module, images: Images, run: Runtime, *, index: Index | None = None, batch_size: int = 1000
 ) -> Tensor:

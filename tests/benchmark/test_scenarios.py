@@ -72,6 +72,26 @@ def test_the_table_of_an_algorithm_has_its_baselines() -> None:
     assert [s.id for s in select("gdl-pixels-umist")] == ["gdl-pixels-umist"]
 
 
+def test_imsat_has_its_permanent_ids() -> None:
+    for identifier in ("imsat-mnist-full-paper", "imsat-rpt-mnist-full-paper", "imsat-hash-mnist-full"):
+        assert SCENARIOS[identifier].preset == "paper"
+    assert [s.id for s in select("imsat", "mnist-test")] == ["imsat-mnist-test-default", "kmeans-pixels-mnist-test"]
+    assert {s.preset for s in select("imsat", preset="paper")} == {"paper"}
+    unequal = SETS["mnist-unbalanced"]
+    assert unequal.kept == (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+    prior = SCENARIOS["imsat-mnist-unbalanced-prior"].parameters["prior"]
+    assert sum(prior) == pytest.approx(1)
+
+
+def test_every_change_of_imsat_is_a_parameter() -> None:
+    from kinfold import IMSAT, IMSATHash
+
+    for found in SCENARIOS.values():
+        if found.group == "imsat":
+            known = (IMSATHash() if found.task == "retrieve" else IMSAT()).get_params()
+            assert set(found.parameters) <= set(known), found.id
+
+
 def test_unknown_names_are_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"no benchmark scenario 'nothing'; expected jule"):
         select("nothing")

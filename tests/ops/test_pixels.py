@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinfold.ops.knn import neighbours
-from kinfold.ops.pixels import first_graph, mutuality, pixel_features
+from kinfold.ops.pixels import first_clusters, first_graph, mutuality, pixel_features
 
 
 def test_small_images_are_only_scaled() -> None:
@@ -72,3 +72,18 @@ def test_neighbours_stay_in_order() -> None:
     before = near.index.copy()
     mutuality(near)
     np.testing.assert_array_equal(near.index, before)
+
+
+def test_first_clusters_are_the_groups_of_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 4
+    x = (
+        (rng.normal(size=(4, 1, 6, 6))[y] * 40 + 128 + rng.normal(size=(120, 1, 6, 6)) * 4)
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+    for sample in (5000, 60):  # the centring decided on all images, and on half of them
+        monkeypatch.setattr("kinfold.ops.pixels.SAMPLE", sample)
+        labels = first_clusters(x, 4)
+        assert len(np.unique(np.stack([y, labels]), axis=1).T) == len(np.unique(labels)) == 4
+    assert first_clusters(x.reshape(120, -1).astype(np.float32), 4).max() == 3

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kinfold.algorithms.iic import IIC
     from kinfold.algorithms.imsat import IMSAT
+    from kinfold.algorithms.imsat_hash import IMSATHash
     from kinfold.algorithms.jule import JULE
     from kinfold.estimator import DeepClusterer
 
-__all__ = ["IIC", "IMSAT", "JULE", "about", "load", "names"]
+__all__ = ["IIC", "IMSAT", "JULE", "IMSATHash", "about", "load", "names"]
 
 _HOME = {
-    "IMSAT": "kinfold.algorithms.imsat",
     "IIC": "kinfold.algorithms.iic",
+    "IMSAT": "kinfold.algorithms.imsat",
+    "IMSATHash": "kinfold.algorithms.imsat_hash",
     "JULE": "kinfold.algorithms.jule",
 }
 

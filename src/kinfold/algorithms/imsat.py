@@ -8,8 +8,10 @@ of an image and of its changed copy together, the change being random (RPT) or t
 drawn anew each step. ``preset="default"`` is our own best. It differs by
 
 - a small convolutional network for images, a pretrained one for photographs;
-- a second change beside the adversarial one: the image turned, shifted and stretched, or one of its neighbours;
-- several heads on one trunk, of which the one of lowest loss answers;
+- images are changed by turning, shifting and stretching them, or by taking one of their neighbours, beside or in place
+  of the adversarial change;
+- half of several heads on one trunk begin with the clusters of the neighbour graph (graph degree linkage), the others
+  undecided; the one of lowest loss answers;
 - shares of the clusters from a running mean over the batches;
 - a rate that falls at the end;
 - restarts of dead and collapsed runs, found without labels.
@@ -31,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from kinfold.data.images import Images
 from kinfold.data.sample import drawn, shuffled
@@ -51,8 +54,9 @@ from kinfold.ops.adversarial import (
 )
 from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, marginal, used_clusters, verdict
 from kinfold.ops.knn import neighbours
+from kinfold.ops.pixels import first_clusters
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import embed, fit_epoch, flat, pixels, through
 
 Index = npt.NDArray[np.int64]
 
@@ -68,20 +72,20 @@ PROBE_REACH = 4.0  # length of our probe, in lengths of the change
 
 RANGES = {
     "slack": (0, 1), "weight_information": (0, 1e3), "weight_marginal": (0, 1e3), "reach": (0, 1e3),
-    "n_epochs": (1, 1e6), "least_steps": (1, 1e6), "anneal": (0, 1), "n_heads": (1, 1e3), "n_positives": (0, 1e3),
-    "marginal_rate": (1e-3, 1), "batch_size": (1, 1e9), "learning_rate": (0, 10),
+    "n_epochs": (1, 1e6), "least_steps": (1, 1e6), "warm_steps": (0, 1e6), "anneal": (0, 1), "n_heads": (1, 1e3),
+    "n_positives": (0, 1e3), "marginal_rate": (1e-3, 1), "batch_size": (1, 1e9), "learning_rate": (0, 10),
 }  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
-        "n_epochs": 30, "batch_size": None, "learning_rate": 2e-3, "weight_information": 0.4, "weight_marginal": 4.0,
-        "reach": 0.25, "n_heads": 5, "n_positives": 7, "view_strength": "auto", "marginal_rate": 1.0, "anneal": 0.5,
-        "width": 32, "largest_side": 48, "least_steps": 40,
+        "n_epochs": 20, "batch_size": None, "learning_rate": 2e-3, "weight_information": 0.4, "weight_marginal": 4.0,
+        "reach": 0.1, "n_heads": 6, "n_positives": 0, "warm_steps": 100, "view_strength": "auto", "marginal_rate": 1.0,
+        "anneal": 0.5, "width": 32, "largest_side": 48, "least_steps": 40,
     },
     "paper": {
         "n_epochs": 50, "batch_size": 250, "learning_rate": 2e-3, "weight_information": 0.1, "weight_marginal": 4.0,
-        "reach": 0.25, "n_heads": 1, "n_positives": 0, "view_strength": 0.0, "marginal_rate": 1.0, "anneal": 0.0,
-        "width": 1200, "largest_side": None, "least_steps": 1,
+        "reach": 0.25, "n_heads": 1, "n_positives": 0, "warm_steps": 0, "view_strength": 0.0, "marginal_rate": 1.0,
+        "anneal": 0.0, "width": 1200, "largest_side": None, "least_steps": 1,
     },
 }  # fmt: skip
 
@@ -108,6 +112,8 @@ class ImsatState(State):
         Sums over the round's steps, by head: loss, SAT, and one.
     restarts : int
         How often the run was started over.
+    warm : bool
+        `labels` are clusters of the neighbour graph, to begin with.
     """
 
     radius: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -119,6 +125,7 @@ class ImsatState(State):
     shares: Tensor | None = None
     terms: Tensor = field(default_factory=lambda: torch.zeros(0))
     restarts: int = 0
+    warm: bool = False
 
 
 class IMSAT(DeepClusterer[ImsatState]):
@@ -162,6 +169,8 @@ class IMSAT(DeepClusterer[ImsatState]):
         Heads on the trunk; the one of lowest loss answers.
     n_positives : int
         The second view is made of one of so many nearest neighbours; 0 makes it of the image itself.
+    warm_steps : int
+        Steps in which half of the heads learn the clusters of the neighbour graph, before anything else; 0 makes none.
     view_strength : float or "auto"
         Of second views; 1 turns by up to 10 degrees and moves and scales by a tenth, 0 makes none.
     marginal_rate : float
@@ -204,6 +213,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         anneal: float | None = None,
         n_heads: int | None = None,
         n_positives: int | None = None,
+        warm_steps: int | None = None,
         view_strength: float | str | None = None,
         marginal_rate: float | None = None,
         width: int | None = None,
@@ -227,6 +237,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         self.anneal = anneal
         self.n_heads = n_heads
         self.n_positives = n_positives
+        self.warm_steps = warm_steps
         self.view_strength = view_strength
         self.marginal_rate = marginal_rate
         self.width = width
@@ -235,7 +246,7 @@ class IMSAT(DeepClusterer[ImsatState]):
 
     @classmethod
     def _small(cls) -> dict[str, Any]:
-        return {"n_clusters": 3, "n_epochs": 2, "least_steps": 3, "n_heads": 2, "width": 8}
+        return {"n_clusters": 3, "n_epochs": 2, "least_steps": 3, "warm_steps": 3, "n_heads": 2, "width": 8}
 
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
@@ -253,21 +264,27 @@ class IMSAT(DeepClusterer[ImsatState]):
         """A fresh network, and how far each image may be changed."""
         generator = self._generator()
         net = self._network(self._raw_shape)
-        near = neighbours(flat(images), max(TENTH + 1, self._set("n_positives")))
-        distance, mended = neighbour_radius(near.distance)
-        if mended:
-            run.progress.say(f"{mended} images have exact duplicates for neighbours; they get the others' radius.")
         state = ImsatState(net, self._optimizer(net), generator, np.zeros(len(images), dtype=np.int64))
-        state.radius, state.positives = self._set("reach") * distance, near.index[:, : self._set("n_positives")]
         state.planned = self._set("n_epochs")
-        state.facts = {"pretrained": cast(Network, net.trunk).pretrained, "recall": near.recall}
+        state.facts["pretrained"] = cast(Network, net.trunk).pretrained
+        if self._set("reach") > 0 or self._set("n_positives") > 0:
+            near = neighbours(flat(images), max(TENTH + 1, self._set("n_positives")))
+            distance, mended = neighbour_radius(near.distance)
+            state.radius, state.positives = self._set("reach") * distance, near.index[:, : self._set("n_positives")]
+            state.facts["recall"] = near.recall
+            if mended:
+                run.progress.say(f"{mended} images have exact duplicates for neighbours; they get the others' radius.")
         self._begin(state, images, run)
         strength = self._set("view_strength")
         state.strength = self._reach(images, generator, run) if strength == "auto" else float(strength)
+        if self._set("warm_steps") > 0 and self._k > 1:
+            self._first_labels(state, images, run)
         return state
 
     def _round(self, state: ImsatState, images: Images, run: Runtime) -> Record:
         """Pass over the images, then look at all of them."""
+        if state.warm:
+            self._imitate(state, images, run)
         state.terms = torch.zeros(3, self._set("n_heads"))
         loss = partial(self._loss, state=state, images=images, run=run)
         value = fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)))
@@ -293,6 +310,27 @@ class IMSAT(DeepClusterer[ImsatState]):
         quiet_init(trunk.body, heads.linear)
         return WithHead(trunk, heads)
 
+    # -- the warm start ------------------------------------------------------------------------------------------------
+
+    def _first_labels(self, state: ImsatState, images: Images, run: Runtime) -> None:
+        """Clusters of the neighbour graph, unless they are so unequal that they would lead astray."""
+        labels = first_clusters(images.pixels, self._k)
+        shares = torch.from_numpy(np.bincount(labels, minlength=self._k) / len(labels))
+        spread = float(entropy(shares))
+        state.labels = labels
+        state.warm = verdict(spread, 0.0, self._k, expected=float(entropy(self._prior))) == "well"
+        if not state.warm:
+            run.progress.say("the neighbour graph has no clusters of the wanted sizes; all heads begin undecided.")
+
+    def _imitate(self, state: ImsatState, images: Images, run: Runtime) -> None:
+        """Half of the heads learn the first clusters; the trunk they form serves the others too."""
+        state.warm = False
+        size, labels = min(self._batch_size, len(images)), torch.from_numpy(state.labels)
+        view = partial(moved, strength=state.strength) if state.strength > 0 else None
+        loss = partial(imitation, labels=labels, n_heads=-(-self._set("n_heads") // 2), run=run)
+        batches = drawn(len(images), size, self._set("warm_steps"), state.generator)
+        fit_epoch(state, images, loss, run, batches=batches, view=view)
+
     # -- the loss of a batch -------------------------------------------------------------------------------------------
 
     def _loss(
@@ -306,7 +344,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         p = outputs(x)
         sat = torch.zeros(p.shape[1], device=p.device)
         with probing(net):
-            if state.strength > 0:
+            if state.strength > 0 or state.positives.shape[1]:
                 sat = sat + self_augmented(p, outputs(run.share(self._second_view(index, state, images, run))))
             if self._set("reach") > 0:
                 radius = run.share(state.radius[index]).to(x)
@@ -327,8 +365,8 @@ class IMSAT(DeepClusterer[ImsatState]):
     def _second_view(self, index: Index, state: ImsatState, images: Images, run: Runtime) -> Tensor:
         """Each image, or one of its neighbours, moved ``(b,) -> (b, ...)``, for the whole batch."""
         if state.positives.shape[1]:
-            drawn = torch.randint(state.positives.shape[1], (len(index),), generator=state.generator).numpy()
-            index = state.positives[index, drawn]
+            place = torch.randint(state.positives.shape[1], (len(index),), generator=state.generator).numpy()
+            index = state.positives[index, place]
         with torch.autocast(run.device_name.split(":")[0], enabled=False):
             return moved(pixels(images, index, run), state.generator, strength=state.strength)
 
@@ -365,11 +403,8 @@ class IMSAT(DeepClusterer[ImsatState]):
     ) -> tuple[dict[str, float | int | str], list[str]]:
         """Measure the answers of all images ``(n, k)``, raise the penalty, start over: columns and sentences."""
         shares, chosen = p.mean(0), int(head(state).chosen)
-        spread, undecided, away = (
-            float(entropy(shares)),
-            float(entropy(p).mean()),
-            float(kl_to_prior(shares, self._prior)),
-        )
+        spread, undecided = float(entropy(shares)), float(entropy(p).mean())
+        away = float(kl_to_prior(shares, self._prior))
         extra: dict[str, float | int | str] = {
             "h_y": spread, "h_y_x": undecided, "kl_prior": away, "mu": state.weight_marginal, "head": chosen,
             "sat": float(state.terms[1, chosen]) / max(1.0, float(state.terms[2, 0])),
@@ -481,10 +516,18 @@ def probabilities(net: WithHead, x: Tensor) -> Tensor:
         return logits.float().softmax(-1)
 
 
+def imitation(net: nn.Module, index: Index, x: Tensor, *, labels: Tensor, n_heads: int, run: Runtime) -> Tensor:
+    """Cross entropy of the first heads to given clusters, a tenth of it to all alike ``(b,), (b, ...) -> ()``."""
+    logits = run.gather(cast(Heads, cast(WithHead, net).head).all(net(x)))[:, :n_heads]
+    target = labels[index].to(x.device).repeat_interleave(n_heads)
+    with torch.autocast(x.device.type, enabled=False):
+        return functional.cross_entropy(logits.float().flatten(0, 1), target, label_smoothing=0.1)
+
+
 def self_augmented(target: Tensor, p: Tensor) -> Tensor:
     """SAT: mean divergence of the changed images' predictions from the clean ones, a constant ``(b, h, k) -> (h,)``.
 
-    Section 3.1 of the paper, which states the cross entropy; the released code's divergence has the same gradient.
+    The paper states the cross entropy; the released code's divergence has the same gradient.
 
     Examples
     --------
@@ -523,9 +566,3 @@ def information(p: Tensor, away: Tensor, *, weight: float, allowed: float = 0.0)
 def head(state: State) -> Heads:
     """The heads of a state's network."""
     return cast(Heads, cast(WithHead, state.net).head)
-
-
-def flat(images: Images) -> npt.NDArray[np.float32]:
-    """Images as the network sees them, one row each ``-> (n, d)``."""
-    rows = np.asarray(images.pixels).reshape(len(images), -1).astype(np.float32)
-    return rows / np.float32(255) if images.pixels.dtype == np.uint8 else rows

@@ -29,9 +29,9 @@ def run(
     Parameters
     ----------
     name
-        ``"jule"``: the paper's table, beside k-means and plain graph degree linkage on the same input; ``"baselines"``:
-        all other methods; ``"ablation"``; ``"speed"``: needs no data; ``"tables"``: writes the tables of README.md and
-        docs/ in the present folder from `out`; or the id of one scenario.
+        ``"jule"``: the paper's table, beside k-means and plain graph degree linkage on the same input; ``"imsat"``,
+        beside k-means; ``"baselines"``: all other methods; ``"ablation"``; ``"speed"``: needs no data; ``"tables"``:
+        writes the tables of README.md and docs/ in the present folder from `out`; or the id of one scenario.
     data
         Folder with the benchmark sets (see `kinfold.benchmark.datasets`). A set that is not there is left out by name.
     only

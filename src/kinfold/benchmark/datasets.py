@@ -35,6 +35,8 @@ class BenchmarkSet:
         Images and classes; `n` is 0 where it depends on the user's copy.
     first : int
         Rows before this one are left out.
+    kept : tuple of float, optional
+        Share of each class that is kept, in the order of the classes; the others are left out.
     sample : int or None
         Only this many images of the shuffled set are taken.
     note : str
@@ -50,6 +52,7 @@ class BenchmarkSet:
     sample: int | None = None
     note: str = ""
     own: bool = False
+    kept: tuple[float, ...] | None = None
 
 
 _JPEG = "re-coded as JPEG"
@@ -62,6 +65,15 @@ SETS: dict[str, BenchmarkSet] = {
         BenchmarkSet("usps", "USPS", "usps_11000.npz", 11000, 10, note="1,100 a digit"),
         BenchmarkSet("mnist-test", "MNIST-test", "mnist.npz", 10000, 10, first=60000),
         BenchmarkSet("mnist-full", "MNIST-full", "mnist.npz", 70000, 10),
+        BenchmarkSet(
+            "mnist-unbalanced",
+            "MNIST, unbalanced",
+            "mnist.npz",
+            38832,
+            10,
+            kept=tuple(c / 10 for c in range(10, 0, -1)),
+            note="100 % of the noughts, 90 % of the ones, … 10 % of the nines",
+        ),
         BenchmarkSet("cmu-pie", "CMU-PIE", "cmu_pie.npz", 2856, 68),
         BenchmarkSet(
             "cifar10", "CIFAR-10", "cifar10_jpeg.npz", 10000, 10, sample=10000, note=f"{_JPEG}, a sample of 10,000"
@@ -137,6 +149,8 @@ def load(name: str, data: str | Path) -> Images:
             "folder a class."
         )
     order = np.random.default_rng(SHUFFLE_SEED).permutation(np.arange(wanted.first, len(images)))
+    if wanted.kept is not None:
+        order = order[_kept(np.asarray(images.labels)[order], wanted.kept)]
     images = images.select(order[: wanted.sample])
     found = (len(images), len(np.unique(np.asarray(images.labels))))
     if not wanted.own and found != (wanted.n, wanted.n_clusters):
@@ -145,3 +159,12 @@ def load(name: str, data: str | Path) -> Images:
             f"{wanted.n_clusters}: it is another version of the set, whose scores would not be comparable."
         )
     return images
+
+
+def _kept(labels: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """Positions of the first so many of each class ``(n,) -> (m,)``, in order."""
+    chosen = [
+        np.flatnonzero(labels == c)[: round(share * int((labels == c).sum()))]
+        for c, share in zip(np.unique(labels), shares, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))

@@ -183,6 +183,8 @@ def _ran_on(runs: list[Partial]) -> Result:
 
 
 def _published_method(scenario: Scenario) -> str:
+    if scenario.algorithm == "IMSAT":
+        return "IMSAT (RPT)" if scenario.parameters.get("regularizer") == "random" else "IMSAT (VAT)"
     methods = {"JULE": "JULE-RC", "gdl": "AC-GDL", "gdl_centred": "GDL, centred pixels", "kmeans": "K-means"}
     return methods.get(scenario.algorithm, scenario.algorithm)
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kinfold.benchmark.datasets import SETS
 from kinfold.errors import InputError
 
-Task = Literal["cluster", "estimate", "predict", "few-labels", "first-steps", "speed"]
-Group = Literal["jule", "iic", "baselines", "ablation", "speed"]
-GROUPS = ("jule", "iic", "baselines", "ablation", "speed")
+Task = Literal["cluster", "estimate", "predict", "retrieve", "few-labels", "first-steps", "speed"]
+Group = Literal["jule", "imsat", "iic", "baselines", "ablation", "speed"]
 
 PRETRAINED = "efficientnet-lite0"
 
@@ -32,8 +31,8 @@ class Scenario:
         Which ``kinfold benchmark`` command runs it.
     task : str
         ``"cluster"``: labels of the set; ``"estimate"``: the same without the number of clusters; ``"predict"``: fit on
-        the set, sort others; ``"few-labels"``: cluster the training part, name clusters by one label in a hundred, sort
-        the test part; ``"first-steps"``: the loss of the first steps; ``"speed"``: see `kinfold.benchmark.speed`.
+        the set, sort others; ``"retrieve"``: codes of the set, see `kinfold.ops.retrieval`; ``"few-labels"`` and
+        ``"first-steps"``: see `kinfold.benchmark.invariance`; ``"speed"``: see `kinfold.benchmark.speed`.
     algorithm : str
         A public estimator, or a method of `kinfold.benchmark.baselines` or `kinfold.benchmark.speed`.
     dataset : str or None
@@ -68,14 +67,16 @@ class Scenario:
         """The command that makes this result, without the number of seeds."""
         if self.group == "speed":
             return f"kinfold benchmark speed --only {self.id}"
-        if self.group in ("jule", "iic") and self.task == "cluster":
+        if self.group == "jule" and self.task == "cluster":
             preset = "" if self.variant == "default" else f" --preset {self.variant}"
-            return f"kinfold benchmark {self.group} --data DIR --only {self.dataset}{preset}"
+            return f"kinfold benchmark jule --data DIR --only {self.dataset}{preset}"
+        if self.id == f"{self.group}-{self.dataset}-default":
+            return f"kinfold benchmark {self.group} --data DIR --only {self.dataset}"
         return f"kinfold benchmark {self.id} --data DIR"
 
 
 # Sets with a copy at hand, then those for which a user brings one.
-HERE = tuple(name for name, s in SETS.items() if not s.own)
+HERE = tuple(name for name, s in SETS.items() if not s.own and s.kept is None)
 OWN = tuple(name for name, s in SETS.items() if s.own)
 PHOTOGRAPHS = ("flowers5", "imagenet10", "imagenet-dogs", "tiny-imagenet", "cub", "cars", "dogs", "stl10")
 FACES = ("umist", "cmu-pie", "frgc", "ytf")  # the authors merged a fifth of the clusters a period on these, else 0.9
@@ -114,6 +115,16 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "affinity-loss": {"loss": "affinity"},
     "gamma-two": {"gamma": 2.0},
     "narrower": {"width": 50},
+}
+# One change each of IMSAT's default preset, on USPS.
+IMSAT_CHANGES: dict[str, dict[str, Any]] = {
+    "no-warm-start": {"warm_steps": 0},
+    "no-views": {"view_strength": 0.0, "reach": 0.25},
+    "no-adversary": {"reach": 0.0},
+    "adversary-of-the-paper": {"reach": 0.25},
+    "neighbours": {"n_positives": 7},
+    "one-head": {"n_heads": 1},
+    "no-anneal": {"anneal": 0.0},
 }
 DEFECTS = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
 
@@ -175,18 +186,6 @@ def _jule() -> Iterator[Scenario]:
     yield Scenario("jule-mnist-test-predict", "jule", "predict", "JULE", "mnist-test", "default")
 
 
-def _iic() -> Iterator[Scenario]:
-    for name in ("mnist-full", "mnist-test", "usps"):
-        yield Scenario(f"iic-{name}-default", "iic", "cluster", "IIC", name, "default")
-    yield Scenario(
-        "iic-mnist-full-paper", "iic", "cluster", "IIC", "mnist-full", "paper", {"as_released": ("no-overclustering",)}
-    )
-    few = {"n_clusters": 25}  # the paper's
-    yield Scenario("iic-overclustering-mnist-1percent", "iic", "few-labels", "IIC", "mnist-full", "default", few)
-    steps = {"n_epochs": 1}
-    yield Scenario("iic-cifar10-first-steps", "iic", "first-steps", "IIC", "cifar10-full", "paper", steps)
-
-
 def _baselines() -> Iterator[Scenario]:
     for prefix, (algorithm, _, _) in ON_PIXELS.items():
         for name in (*HERE, *OWN):
@@ -239,13 +238,44 @@ def _speed() -> Iterator[Scenario]:
     for n in (10_000, 70_000, 1_000_000):
         yield Scenario(f"agglomerate-{n}", "speed", "speed", "agglomerate", parameters={"n": n})
     yield Scenario("agglomerate-dense-3000", "speed", "speed", "agglomerate_dense", parameters={"n": 3_000})
-    yield Scenario("views-mnist", "speed", "speed", "views", parameters={"n": 2_000, "kind": "grey"})
-    yield Scenario("views-cifar10", "speed", "speed", "views", parameters={"n": 1_000, "kind": "colour"})
+    for name, n, kind in (("mnist", 2_100, "grey"), ("cifar10", 1_100, "colour")):
+        yield Scenario(f"views-{name}", "speed", "speed", "views", parameters={"n": n, "kind": kind})
     yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
 
 
+def _imsat() -> Iterator[Scenario]:
+    for name in ("usps", "mnist-test", "mnist-full"):
+        yield Scenario(f"imsat-{name}-default", "imsat", "cluster", "IMSAT", name, "default")
+    yield Scenario("imsat-mnist-full-paper", "imsat", "cluster", "IMSAT", "mnist-full", "paper")
+    rpt = {"regularizer": "random"}
+    yield Scenario("imsat-rpt-mnist-full-paper", "imsat", "cluster", "IMSAT", "mnist-full", "paper", rpt)
+    yield Scenario("imsat-hash-mnist-full", "imsat", "retrieve", "IMSATHash", "mnist-full", "paper", {"n_bits": 16})
+    yield Scenario(
+        "imsat-hash-mnist-full-default", "imsat", "retrieve", "IMSATHash", "mnist-full", parameters={"n_bits": 16}
+    )
+    unequal = "mnist-unbalanced"
+    kept = SETS[unequal].kept or ()
+    for variant, parameters in {
+        "balanced": {}, "prior": {"prior": tuple(k / sum(kept) for k in kept)}, "slack": {"slack": 0.1},
+    }.items():  # fmt: skip
+        yield Scenario(f"imsat-{unequal}-{variant}", "imsat", "cluster", "IMSAT", unequal, "default", parameters)
+    for change, parameters in IMSAT_CHANGES.items():
+        yield Scenario(f"imsat-usps-{change}", "imsat", "cluster", "IMSAT", "usps", "default", parameters)
+    yield Scenario(f"kmeans-pixels-{unequal}", "baselines", "cluster", "kmeans", unequal)
+
+
+def _iic() -> Iterator[Scenario]:
+    for name in ("usps", "mnist-test", "mnist-full"):
+        yield Scenario(f"iic-{name}-default", "iic", "cluster", "IIC", name, "default")
+    released = {"as_released": ("no-overclustering",)}
+    yield Scenario("iic-mnist-full-paper", "iic", "cluster", "IIC", "mnist-full", "paper", released)
+    few = {"n_clusters": 25}  # the paper's
+    yield Scenario("iic-overclustering-mnist-1percent", "iic", "few-labels", "IIC", "mnist-full", parameters=few)
+    yield Scenario("iic-cifar10-first-steps", "iic", "first-steps", "IIC", "cifar10-full", "paper")
+
+
 SCENARIOS: dict[str, Scenario] = {
-    s.id: s for s in (*_jule(), *_iic(), *_baselines(), *_features(), *_ablations(), *_speed())
+    s.id: s for s in (*_jule(), *_baselines(), *_features(), *_ablations(), *_speed(), *_imsat(), *_iic())
 }
 
 
@@ -264,8 +294,8 @@ def scenario(identifier: str) -> Scenario:
     """
     if identifier not in SCENARIOS:
         raise InputError(
-            f"there is no benchmark scenario {identifier!r}; expected {', '.join(GROUPS)}, tables, or an "
-            f"id such as {', '.join(list(SCENARIOS)[:3])}."
+            f"there is no benchmark scenario {identifier!r}; expected {', '.join(get_args(Group))}, tables, or "
+            f"an id such as {', '.join(list(SCENARIOS)[:3])}."
         )
     return SCENARIOS[identifier]
 
@@ -276,8 +306,9 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     Parameters
     ----------
     name
-        ``"jule"``, ``"iic"``: the paper's table, that is the estimator and, on the same input, k-means and (for JULE)
-        plain graph degree linkage; ``"baselines"``, ``"ablation"``, ``"speed"``; or the id of one scenario.
+        ``"jule"``: the paper's table, that is the estimator and, on the same input, k-means and plain graph degree
+        linkage; ``"imsat"``, ``"iic"``: the default preset, changes of it and k-means; ``"baselines"``,
+        ``"ablation"``, ``"speed"``; or the id of one scenario.
     only
         One set (or, for ``"speed"``, one id).
     preset
@@ -293,17 +324,19 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     >>> [s.id for s in select("jule", only="umist")]
     ['jule-umist-default', 'kmeans-pixels-umist', 'gdl-pixels-umist']
     """
-    if name not in GROUPS:
+    if name not in get_args(Group):
         return [scenario(name)]
     wanted = [s for s in SCENARIOS.values() if s.group == name]
-    if name in ("jule", "iic"):
+    if name == "jule":
         tables = [s for s in wanted if s.task == "cluster"]
         wanted = [s for s in tables if preset == "all" or s.variant == (preset or "default")]
-        sets = {s.dataset for s in tables}
         if preset is None:
-            beside = BESIDE if name == "jule" else ("kmeans",)
-            wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in beside]
-            wanted = [s for s in wanted if s.dataset in sets]
+            wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in BESIDE]
+    if name in ("imsat", "iic"):
+        wanted = [s for s in wanted if preset == "all" or s.preset == (preset or "default")]
+        if preset is None:
+            sets = {s.dataset for s in wanted}
+            wanted += [s for s in SCENARIOS.values() if s.algorithm == "kmeans" and s.dataset in sets]
     if only is not None:
         wanted = [s for s in wanted if only in (s.dataset, s.id)]
     if not wanted:

@@ -261,6 +261,20 @@ def predict(results: Results) -> str:
     return _table(head, [row]) + _made(ours["command"], "jule-mnist-test-predict.json")
 
 
+def imsat(results: Results) -> str:
+    """See `kinfold.benchmark.imsat_tables`."""
+    from kinfold.benchmark import imsat_tables
+
+    return imsat_tables.clusters(results)
+
+
+def imsat_codes(results: Results) -> str:
+    """See `kinfold.benchmark.imsat_tables`."""
+    from kinfold.benchmark import imsat_tables
+
+    return imsat_tables.codes(results)
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "jule": jule,
     "jule-paper": paper,
@@ -270,6 +284,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "jule-estimated": estimated,
     "jule-predict": predict,
     "speed": speed,
+    "imsat": imsat,
+    "imsat-codes": imsat_codes,
 }
 
 

@@ -36,6 +36,8 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
         from kinfold.benchmark import speed
 
         found = speed.PARTS[task["part"]](int(wanted.parameters["n"]), task["seed"])
+    elif wanted.task == "retrieve":
+        found = _retrieve(wanted, task)
     elif wanted.task == "predict":
         found = _predict(wanted, task)
     elif wanted.task in ("few-labels", "first-steps"):
@@ -111,6 +113,21 @@ def _predict(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     return {"n": len(images), "n_clusters": n_clusters, "scores": scores, "health": health, **usage._asdict()}
 
 
+def _retrieve(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
+    """Codes of all images; 100 random ones a class are the queries, the others the gallery."""
+    from kinfold.benchmark import datasets
+    from kinfold.ops.retrieval import draw_queries, retrieval
+
+    images = datasets.load(str(wanted.dataset), task["data"])
+    y, n_clusters = _hide_labels(images)
+    model = _estimator(wanted, None, task["seed"])
+    _, usage = measure.timed(lambda: model.fit(images))
+    scores = retrieval(model.codes_, y, draw_queries(y, 100, task["seed"]))
+    scores["n_codes"] = float(model.n_clusters_)
+    health = {"restarts": 0, "collapsed": int(model.n_clusters_ < n_clusters)}
+    return {"n": len(images), "n_clusters": n_clusters, "scores": scores, "health": health, **usage._asdict()}
+
+
 def _hide_labels(images: Images) -> tuple[NDArray[np.int64], int]:
     y = np.asarray(images.labels)
     images.labels = None
@@ -120,9 +137,11 @@ def _hide_labels(images: Images) -> tuple[NDArray[np.int64], int]:
 def _estimator(wanted: Scenario, n_clusters: int | None, seed: int) -> Any:
     import kinfold
 
-    constants = {} if wanted.preset is None else {"preset": wanted.preset}
+    constants: dict[str, Any] = {} if wanted.preset is None else {"preset": wanted.preset}
     make = getattr(kinfold, wanted.algorithm)
-    return make(n_clusters=n_clusters, random_state=seed, **constants, **wanted.parameters)
+    if wanted.task != "retrieve":
+        constants["n_clusters"] = n_clusters
+    return make(random_state=seed, **constants, **wanted.parameters)
 
 
 def main() -> None:

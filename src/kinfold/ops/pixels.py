@@ -8,9 +8,11 @@ import torch
 from torch.nn import functional
 
 from kinfold.ops.affinity import graph_of
+from kinfold.ops.agglomerate import agglomerate_sized, initial_clusters
 from kinfold.ops.knn import Neighbours, neighbours
 
 LARGEST_SIDE = 32
+SAMPLE = 5000  # images on which the centring is decided
 CHUNK = 2048
 
 
@@ -54,6 +56,39 @@ def first_graph(
         features = pixel_features(pixels, centred=centred)
         found.append((features, neighbours(features, n_neighbors)))
     return max(found, key=lambda each: mutuality(each[1]))
+
+
+def first_clusters(
+    pixels: npt.NDArray[np.generic], n_clusters: int, *, n_neighbors: int | None = None, smallest: float = 0.2
+) -> npt.NDArray[np.int64]:
+    """Clusters of images as they came, by graph degree linkage, for methods that begin with some ``(n, ...) -> (n,)``.
+
+    Whether the mean image is taken away first is decided on 5,000 images, see `first_graph`.
+
+    Parameters
+    ----------
+    pixels : (n, c, h, w) or (n, d)
+    n_clusters : int
+        Fewer come out where the graph has fewer groups.
+    n_neighbors : int, optional
+        A fifteenth of the mean cluster size when None, between 10 and 20.
+    smallest : float
+        Groups below this share of the mean cluster size take up no cluster.
+    """
+    n = len(pixels)
+    k = n_neighbors or min(max(n // (15 * n_clusters), 10), 20)
+    center: bool | str = "auto"
+    if pixels.ndim == 4 and n > SAMPLE:
+        some = pixels[np.sort(np.random.default_rng(0).choice(n, SAMPLE, replace=False))]
+        plain, centred = (mutuality(first_graph(some, k, each)[1]) for each in (False, True))
+        center = centred > plain
+    features, near = first_graph(pixels, k, center)
+    start = initial_clusters(near.index[:, 0])
+    if start.max() + 1 < 2 * n_clusters:  # chains would leave too little to merge
+        start = np.arange(n)
+    least = max(3.0, smallest * n / n_clusters)
+    tree = agglomerate_sized(graph_of(near), start, n_clusters, smallest=least, features=features)
+    return tree.cut(min(n_clusters, tree.n_start))
 
 
 def mutuality(near: Neighbours) -> float:
