@@ -270,7 +270,8 @@ def _iic() -> Iterator[Scenario]:
     released = {"as_released": ("no-overclustering",)}
     yield Scenario("iic-mnist-full-paper", "iic", "cluster", "IIC", "mnist-full", "paper", released)
     few = {"n_clusters": 25}  # the paper's
-    yield Scenario("iic-overclustering-mnist-1percent", "iic", "few-labels", "IIC", "mnist-full", parameters=few)
+    identifier = "iic-overclustering-mnist-1percent"
+    yield Scenario(identifier, "iic", "few-labels", "IIC", "mnist-full", "default", few)
     yield Scenario("iic-cifar10-first-steps", "iic", "first-steps", "IIC", "cifar10-full", "paper")
 
 
