@@ -21,8 +21,9 @@ demo: $(INSTALLED)
 	$(BIN)/kinfold cluster $(DEMO)-images -k 10 --labels from-folders --out $(DEMO) --resume
 	@echo "The report of the demo: $(CURDIR)/$(DEMO)/report.html"
 
+# Two workers of one thread each: with more, the threads of small tests wait for each other.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -270,6 +270,27 @@ def imsat(results: Results) -> str:
     return imsat_tables.clusters(results)
 
 
+def iic(results: Results) -> str:
+    """See `kinfold.benchmark.iic_tables`."""
+    from kinfold.benchmark import iic_tables
+
+    return iic_tables.clusters(results)
+
+
+def iic_few_labels(results: Results) -> str:
+    """See `kinfold.benchmark.iic_tables`."""
+    from kinfold.benchmark import iic_tables
+
+    return iic_tables.few_labels(results)
+
+
+def iic_first_steps(results: Results) -> str:
+    """See `kinfold.benchmark.iic_tables`."""
+    from kinfold.benchmark import iic_tables
+
+    return iic_tables.first_steps(results)
+
+
 def imsat_codes(results: Results) -> str:
     """See `kinfold.benchmark.imsat_tables`."""
     from kinfold.benchmark import imsat_tables
@@ -339,6 +360,9 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "speed": speed,
     "imsat": imsat,
     "imsat-codes": imsat_codes,
+    "iic": iic,
+    "iic-few-labels": iic_few_labels,
+    "iic-first-steps": iic_first_steps,
     "information-study": information_study,
     "coates-ng": coates_ng,
     "nat": nat,

@@ -8,12 +8,11 @@ from kinfold.benchmark.scenarios.scenario import Scenario
 
 
 def iic() -> Iterator[Scenario]:
-    for name in ("mnist-full", "mnist-test", "usps"):
+    for name in ("usps", "mnist-test", "mnist-full"):
         yield Scenario(f"iic-{name}-default", "iic", "cluster", "IIC", name, "default")
     yield Scenario(
         "iic-mnist-full-paper", "iic", "cluster", "IIC", "mnist-full", "paper", {"as_released": ("no-overclustering",)}
     )
     few = {"n_clusters": 25}  # the paper's
     yield Scenario("iic-overclustering-mnist-1percent", "iic", "few-labels", "IIC", "mnist-full", "default", few)
-    steps = {"n_epochs": 1}
-    yield Scenario("iic-cifar10-first-steps", "iic", "first-steps", "IIC", "cifar10-full", "paper", steps)
+    yield Scenario("iic-cifar10-first-steps", "iic", "first-steps", "IIC", "cifar10-full", "paper")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kinfold.benchmark import iic_tables, invariance, published
+from kinfold.benchmark.scenarios import SCENARIOS, scenario, select
+from kinfold.data.images import Images
+
+
+def images(n: int, shape: tuple[int, ...]) -> Images:
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 10
+    pixels = (20 * labels[:, None, None, None] + rng.integers(0, 50, size=(n, *shape))).astype(np.uint8)
+    return Images(pixels, labels=labels)
+
+
+def test_the_losses_of_the_first_steps_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invariance, "STEPS", 3)
+    monkeypatch.setattr(invariance, "SHOWN", (1, 3))
+    monkeypatch.setattr("kinfold.benchmark.datasets.load", lambda name, data: images(40, (3, 32, 32)))
+    small = {"width": 2, "batch_size": 8, "n_repeats": 1}
+    wanted = dataclasses.replace(scenario("iic-cifar10-first-steps"), parameters=small)
+    found = invariance.first_steps(wanted, {"data": "", "seed": 0})
+    assert set(found["scores"]) == {f"loss_{h}_{s}" for h in "AB" for s in ("1", "3", "mean")}
+    assert all(-2 < value < 1e-3 for value in found["scores"].values())
+
+
+def test_a_hundredth_of_the_labels_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invariance, "TRAINED", 300)
+    monkeypatch.setattr(invariance, "SHARE", 0.1)
+    monkeypatch.setattr(invariance, "_official", lambda data: images(400, (1, 12, 12)))
+    small = {"width": 2, "n_clusters": 12, "n_epochs": 2, "n_heads": 2, "batch_size": 100}
+    wanted = dataclasses.replace(scenario("iic-overclustering-mnist-1percent"), parameters=small)
+    found = invariance.few_labels(wanted, {"data": "", "seed": 0})
+    assert found["n"] == 300 and set(found["scores"]) == {"acc", "acc_best_head", "acc_best_head_all_labels"}
+
+
+def test_the_group_holds_the_ids_of_the_goals() -> None:
+    chosen = [s.id for s in select("iic")]
+    assert chosen[:3] == ["iic-usps-default", "iic-mnist-test-default", "iic-mnist-full-default"]
+    assert "kmeans-pixels-mnist-full" in chosen
+    assert set(published.IIC_GOALS) <= set(SCENARIOS)
+    assert [s.id for s in select("iic", preset="paper")] == ["iic-mnist-full-paper", "iic-cifar10-first-steps"]
+
+
+def test_tables_stand_without_and_with_results() -> None:
+    spread: dict[str, Any] = {"mean": 0.9, "sd": 0.01, "values": [0.89, 0.91]}
+    result = {
+        "scenario": "iic-usps-default", "metrics": {"acc": spread, "nmi": spread, "ari": spread},
+        "cpu_seconds": spread, "seeds": [0, 1],
+    }  # fmt: skip
+    for found in ({}, {"iic-usps-default": result}):
+        assert "USPS, preset default" in iic_tables.clusters(found)
+        assert "0.992" in iic_tables.clusters(found)
+        assert "600" in iic_tables.few_labels(found) and "step 100" in iic_tables.first_steps(found)
+    assert "0.900 ± 0.010 | 0.890" in iic_tables.clusters({"iic-usps-default": result})
