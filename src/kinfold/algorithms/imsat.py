@@ -12,7 +12,6 @@ drawn anew each step. ``preset="default"`` is our own best. It differs by
   of the adversarial change;
 - half of several heads on one trunk begin with the clusters of the neighbour graph (graph degree linkage), the others
   undecided; the one of lowest loss answers;
-- shares of the clusters from a running mean over the batches;
 - a rate that falls at the end;
 - restarts of dead and collapsed runs, found without labels.
 
