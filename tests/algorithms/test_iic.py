@@ -22,7 +22,7 @@ from kinfold.algorithms.iic import pair, paired_table
 from kinfold.metrics import nmi
 from kinfold.nn.backbones import net6c
 from kinfold.nn.two_heads import Answer, TwoHeads, first_weights, linear_answer
-from kinfold.ops.joint import table_information
+from kinfold.ops.joint import coarsened, table_information
 from kinfold.runtime import Runtime
 
 HERE = Runtime(device="cpu", precision="float32")
@@ -287,3 +287,23 @@ def test_the_information_of_a_full_pass_chooses() -> None:
 def net_logits(net: TwoHeads, x: np.ndarray[Any, Any]) -> torch.Tensor:
     with torch.no_grad():
         return net.eval()(torch.from_numpy(x)[:, None].float() / 255)
+
+
+def test_sub_heads_are_made_from_joined_overclusters() -> None:
+    """All but the best answer afterwards as the overclustering does with its clusters joined."""
+    x, _ = digits(200)
+    model = IIC(n_clusters=5, n_epochs=15, n_heads=3, batch_size=100, learning_rate=5e-3, width=8, random_state=0)
+    model.fit(x, runtime=HERE)
+    state, images = model.state_, kinfold.as_images(x)
+    before = state.net.main.weight.detach().clone()
+    with torch.no_grad():
+        answers = state.net.over(state.net.eval().features(torch.from_numpy(x)[:, None].float() / 255)).softmax(2)
+    tables = iic.joint_table(answers, answers)
+    model._join(state, images, tables, 1, HERE)
+    rows = [state.net.main.rows(head) for head in range(3)]
+    torch.testing.assert_close(state.net.main.weight[rows[1]], before[rows[1]])
+    found = net_logits(state.net, x)[:, :15].reshape(200, 3, 5).argmax(2)
+    for head in (0, 2):
+        joined = coarsened(tables[head], 5)[answers[:, head].argmax(1)]
+        assert (found[:, head] == joined).float().mean() > 0.85
+    assert state.net.main.weight not in state.optimizer.state

@@ -17,7 +17,7 @@ from tests.references.imsat import released_loss
 from torch import nn
 
 from kinfold.algorithms import imsat
-from kinfold.algorithms.imsat import IMSAT, ImsatState, information, probabilities, self_augmented
+from kinfold.algorithms.imsat import IMSAT, ImsatState, disagreement, information, probabilities, self_augmented
 from kinfold.data.images import as_images
 from kinfold.data.sample import drawn
 from kinfold.errors import InputError
@@ -120,7 +120,8 @@ def test_a_step_equals_the_released_one_pass_by_pass() -> None:
         net = model._network(images.shape).double()
     net.head.linear.weight.data *= 1e3  # far from undecided
     state = ImsatState(net, None, torch.Generator().manual_seed(3), np.zeros(60, dtype=np.int64))
-    state.radius, state.terms, state.weight_marginal = torch.rand(60), torch.zeros(3, 1), 4.0
+    state.radius = torch.rand(60, generator=torch.Generator().manual_seed(4))
+    state.terms, state.weight_marginal = torch.zeros(3, 1), 4.0
     index, batch = np.arange(30), flat(images)[:30].reshape(30, 1, 8, 8)
     batch = torch.from_numpy(batch).double()
     net.train()
@@ -202,6 +203,48 @@ def test_the_rate_falls_at_the_end() -> None:
     np.testing.assert_allclose(rates, [1, 1, 0.5, 0], atol=1e-12)
 
 
+# -- the neighbour graph of the learnt features ------------------------------------------------------------------------
+
+
+def test_clusters_of_the_graph_are_told_by_cross_entropy() -> None:
+    z, labels = logits(7, 3, 0), torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    expected = nn.functional.cross_entropy(z, labels, label_smoothing=0.1)
+    torch.testing.assert_close(disagreement(z.softmax(1)[:, None], labels[:, None])[0], expected)
+
+
+def test_every_head_hears_its_own_names(fitted: tuple[IMSAT, np.ndarray[Any, Any]]) -> None:
+    """A head whose outputs are permuted is asked for permuted labels, so it is told nothing else than the others."""
+    model, _ = fitted
+    state, heads, x = model.state_, model.state_.net.head, as_images(digits(500)[0])
+    first, names = state.guide, state.names
+    with torch.no_grad():
+        weight = heads.linear.weight.view(heads.n_heads, 10, -1)
+        bias = heads.linear.bias.view(heads.n_heads, 10)
+        kept = weight[1].clone(), bias[1].clone()
+        weight[1], bias[1] = weight[0].roll(3, 0), bias[0].roll(3, 0)
+        model._consult(state, x, HERE)
+        weight[1], bias[1] = kept
+    assert len(state.guide) == 500
+    torch.testing.assert_close(state.names[1], (state.names[0] + 3) % 10)
+    state.guide, state.names = first, names
+
+
+def test_clusters_of_unwanted_sizes_do_not_lead(fitted: tuple[IMSAT, np.ndarray[Any, Any]], monkeypatch: Any) -> None:
+    model, _ = fitted
+    state, x = model.state_, as_images(digits(500)[0])
+    kept = state.guide, state.names
+    monkeypatch.setattr(imsat, "first_clusters", lambda features, k: np.zeros(len(features), dtype=np.int64))
+    model._consult(state, x, HERE)
+    assert len(state.guide) == 0
+    state.guide, state.names = kept
+
+
+def test_the_graph_is_consulted_evenly() -> None:
+    assert IMSAT(10, n_epochs=20, n_graphs=4)._graph_epochs == {4, 8, 12, 16}
+    assert IMSAT(10, n_epochs=2, n_graphs=4)._graph_epochs == {1}
+    assert IMSAT(1)._graph_epochs == set() == IMSAT(10, preset="paper")._graph_epochs
+
+
 # -- whole runs --------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +283,7 @@ def test_the_papers_preset_learns() -> None:
     {"regularizer": "random"},
     {"reach": 0.0, "n_positives": 0},
     {"view_strength": 0.0},
+    {"n_epochs": 3, "n_graphs": 2, "view_strength": 0.0},
     {"marginal_rate": 0.1, "batch_size": 20},
     {"slack": 0.1, "prior": (0.3, 0.3, 0.4)},
     {"backbone": "perceptron"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,16 @@ def test_a_deterministic_method_is_run_once(data: Path, tmp_path: Path) -> None:
     result = json.loads(written.read_text())
     assert result["seeds"] == [0]
     np.testing.assert_allclose(result["metrics"]["nmi"]["mean"], 1.0)
+
+
+def test_a_long_scenario_is_run_for_one_seed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = replace(scenario("kmeans-pixels-umist"), once=True)
+    monkeypatch.setattr(runner, "_run", lambda task, path: {
+        "seed": task["seed"], "n": 575, "n_clusters": 20, "scores": {"nmi": 0.5}, "seconds": 1.0, "cpu_seconds": 2.0,
+        "peak_mb": 9, "health": {"restarts": 0, "collapsed": 0}, "versions": {}, "machine": {},
+    })  # fmt: skip
+    written = runner.run_scenario(once, data, range(5), tmp_path, Heard())
+    assert json.loads(written.read_text())["seeds"] == [0]
 
 
 def test_an_interrupted_benchmark_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

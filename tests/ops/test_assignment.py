@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinfold.errors import InputError
-from kinfold.ops.assignment import best_assignment
+from kinfold.ops.assignment import best_assignment, renaming
 
 
 def test_by_hand() -> None:
@@ -39,6 +39,15 @@ def test_capacities_are_kept() -> None:
     counts = np.bincount(found, minlength=3)
     assert counts[0] == 2
     assert (counts <= [2, 4, 3]).all()
+
+
+def test_a_labeling_gets_the_names_of_another() -> None:
+    others = np.random.default_rng(0).integers(0, 5, 200)
+    order = np.random.default_rng(1).permutation(5)
+    labels = order[others]
+    labels[:20] = 0  # most agree, not all
+    np.testing.assert_array_equal(renaming(labels, others, 5), np.argsort(order))
+    assert (renaming(labels, others, 5)[labels] == others).mean() > 0.85
 
 
 @pytest.mark.parametrize(("scores", "capacities", "says"), [

@@ -12,7 +12,7 @@ kind of image; `as_released` brings back their defects. ``preset="default"`` is 
 - views that turn, shift, stretch and slant the whole image in place of crops, for grey images;
 - a larger rate that falls, and images in new order every epoch;
 - features of unit spread and heads that begin apart, so that no brightness takes all clusters;
-- all main sub-heads but the best made anew twice, from clusters of the overclustering that images wander between;
+- all main sub-heads but the best made anew once, from clusters of the overclustering that images wander between;
 - starts that learn nothing being repeated; no label is looked at for either.
 
 In both, each first view goes through the network once and its outcome is compared with all its second views (equal
@@ -60,7 +60,7 @@ WARM_UP = 100  # steps to the full rate
 MEASURED = 10_000  # images from which batch norm takes its statistics
 MOST_ROUNDS = 25  # looks at all images, where the number of epochs is ours to choose
 VIEW_REACH = 1.8  # length of a mild view's move, in distances to the nearest neighbour
-JOINED_AT = (0.4, 0.7)  # shares of a run at which the overclustering is joined into the main head
+JOINED_AT = 0.3  # share of a run at which the overclustering is joined into the main head
 GAIN = 2.0  # spread of the first logits, on features of unit spread
 
 # What the released commands set for each kind of image: grey (MNIST), colour under 64 pixels (CIFAR), larger (STL-10).
@@ -349,7 +349,6 @@ class IIC(DeepClusterer[IICState]):
     def second_view(self) -> View:
         """The view that the plain one was compared with, ``view(x, generator) -> x``."""
         shape = cast(TwoHeads, self.state_.net).seen
-        self._raw_shape = self.images_shape_
         return self._views(shape, getattr(self.state_, "strength", 1.0))[1]
 
     def seen(self, X: Any, *, runtime: Runtime | None = None) -> Images:
@@ -406,7 +405,7 @@ class IIC(DeepClusterer[IICState]):
             gentle = partial(views.moved, strength=0.5 * strength)
             return gentle, partial(views.swayed, strength=strength)
         crops, size = sides(self._set("crops"), shape), self._set("size")
-        if self._kind(self._raw_shape) == "grey":
+        if self._kind(self._shape) == "grey":
             return (
                 partial(views.iic_mnist_plain, crop=crops[0], size=size),
                 partial(views.iic_mnist_transformed, crops=crops, size=size),
@@ -473,7 +472,7 @@ class IIC(DeepClusterer[IICState]):
             state.restarts, steps, state.step, state.epoch = state.restarts + 1, state.step, 0, 0
             return [f"restarted, as the network was {found} after {steps} steps"]
         total, span = self._epochs(n), self._span(n)
-        if "over" in tables and any(state.epoch - span < share * total <= state.epoch for share in JOINED_AT):
+        if "over" in tables and state.epoch - span < JOINED_AT * total <= state.epoch < total:
             self._join(state, images, tables["over"], best, run)
         return []
 
@@ -528,7 +527,13 @@ class IIC(DeepClusterer[IICState]):
         return known
 
     def _set(self, name: str) -> Any:
-        return self._values(self._raw_shape)[name]
+        return self._values(self._shape)[name]
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Of the images that came, in a fit or in the one that was loaded."""
+        found: tuple[int, ...] = getattr(self, "_raw_shape", None) or self.images_shape_
+        return found
 
     def _epochs(self, n: int) -> int:
         given = self._set("n_epochs")

@@ -12,6 +12,8 @@ drawn anew each step. ``preset="default"`` is our own best. It differs by
   of the adversarial change;
 - half of several heads on one trunk begin with the clusters of the neighbour graph (graph degree linkage), the others
   undecided; the one of lowest loss answers;
+- from time to time the neighbour graph of the learnt features is consulted, and its clusters are held before every
+  head: information alone leaves heads in optima where two classes share a cluster;
 - a rate that falls at the end;
 - restarts of dead and collapsed runs, found without labels.
 
@@ -51,6 +53,7 @@ from kinfold.ops.adversarial import (
     pushed,
     random_directions,
 )
+from kinfold.ops.assignment import renaming
 from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, marginal, used_clusters, verdict
 from kinfold.ops.knn import neighbours
 from kinfold.ops.pixels import first_clusters
@@ -72,19 +75,22 @@ PROBE_REACH = 4.0  # length of our probe, in lengths of the change
 RANGES = {
     "slack": (0, 1), "weight_information": (0, 1e3), "weight_marginal": (0, 1e3), "reach": (0, 1e3),
     "n_epochs": (1, 1e6), "least_steps": (1, 1e6), "warm_steps": (0, 1e6), "anneal": (0, 1), "n_heads": (1, 1e3),
-    "n_positives": (0, 1e3), "marginal_rate": (1e-3, 1), "batch_size": (1, 1e9), "learning_rate": (0, 10),
+    "n_positives": (0, 1e3), "n_graphs": (0, 1e3), "weight_graph": (0, 1e3), "marginal_rate": (1e-3, 1),
+    "batch_size": (1, 1e9), "learning_rate": (0, 10),
 }  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
         "n_epochs": 20, "batch_size": None, "learning_rate": 2e-3, "weight_information": 0.4, "weight_marginal": 4.0,
-        "reach": 0.1, "n_heads": 6, "n_positives": 0, "warm_steps": 100, "view_strength": "auto", "marginal_rate": 1.0,
-        "anneal": 0.5, "width": 32, "largest_side": 48, "least_steps": 40,
+        "slack": 0.0, "reach": 0.1, "n_heads": 6, "n_positives": 0, "warm_steps": 100, "view_strength": "auto",
+        "marginal_rate": 1.0, "anneal": 0.5, "width": 32, "largest_side": 48, "least_steps": 40, "n_graphs": 4,
+        "weight_graph": 1.0,
     },
     "paper": {
         "n_epochs": 50, "batch_size": 250, "learning_rate": 2e-3, "weight_information": 0.1, "weight_marginal": 4.0,
-        "reach": 0.25, "n_heads": 1, "n_positives": 0, "warm_steps": 0, "view_strength": 0.0, "marginal_rate": 1.0,
-        "anneal": 0.0, "width": 1200, "largest_side": None, "least_steps": 1,
+        "slack": 0.0, "reach": 0.25, "n_heads": 1, "n_positives": 0, "warm_steps": 0, "view_strength": 0.0,
+        "marginal_rate": 1.0, "anneal": 0.0, "width": 1200, "largest_side": None, "least_steps": 1, "n_graphs": 0,
+        "weight_graph": 0.0,
     },
 }  # fmt: skip
 
@@ -113,6 +119,10 @@ class ImsatState(State):
         How often the run was started over.
     warm : bool
         `labels` are clusters of the neighbour graph, to begin with.
+    guide : (n,) int64
+        Clusters of the neighbour graph of the learnt features; none before it was consulted.
+    names : (h, k) int64
+        What each head calls them.
     """
 
     radius: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -125,6 +135,8 @@ class ImsatState(State):
     terms: Tensor = field(default_factory=lambda: torch.zeros(0))
     restarts: int = 0
     warm: bool = False
+    guide: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    names: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
 
 
 class IMSAT(DeepClusterer[ImsatState]):
@@ -148,8 +160,8 @@ class IMSAT(DeepClusterer[ImsatState]):
         shares.
     slack : float, optional
         Let the shares differ from the prior by a divergence up to this part of log k, and raise the penalty until they
-        do not differ more: the paper's constraint, there 0.01. A slack of 0.1 or 0.2 suits unequal clusters of unknown
-        sizes. None penalises every difference with a fixed weight, as the released code does.
+        do not differ more: the paper's constraint, there 0.01, which no code was released for. A slack of 0.1 suits
+        unequal clusters of unknown sizes. 0 penalises every difference with a fixed weight, as the released code does.
     weight_information : float
         The paper's lambda: weight of the information against SAT.
     weight_marginal : float
@@ -213,6 +225,8 @@ class IMSAT(DeepClusterer[ImsatState]):
         n_heads: int | None = None,
         n_positives: int | None = None,
         warm_steps: int | None = None,
+        n_graphs: int | None = None,
+        weight_graph: float | None = None,
         view_strength: float | str | None = None,
         marginal_rate: float | None = None,
         width: int | None = None,
@@ -237,6 +251,8 @@ class IMSAT(DeepClusterer[ImsatState]):
         self.n_heads = n_heads
         self.n_positives = n_positives
         self.warm_steps = warm_steps
+        self.n_graphs = n_graphs
+        self.weight_graph = weight_graph
         self.view_strength = view_strength
         self.marginal_rate = marginal_rate
         self.width = width
@@ -284,6 +300,8 @@ class IMSAT(DeepClusterer[ImsatState]):
         """Pass over the images, then look at all of them."""
         if state.warm:
             self._imitate(state, images, run)
+        if state.epoch in self._graph_epochs:
+            self._consult(state, images, run)
         state.terms = torch.zeros(3, self._set("n_heads"))
         loss = partial(self._loss, state=state, images=images, run=run)
         value = fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)))
@@ -292,7 +310,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         p = embed(nn.Sequential(state.net, self._assign(state)), images, run)
         state.labels = p.argmax(1).numpy()
         extra, done = self._judge(state, p, images, run)
-        return Record(value, self._k, extra, done)
+        return Record(value, self._k, extra | {"graph": int(len(state.guide) > 0)}, done)
 
     def _done(self, state: ImsatState) -> bool:
         return bool(state.epoch >= self._set("n_epochs"))
@@ -309,15 +327,12 @@ class IMSAT(DeepClusterer[ImsatState]):
         quiet_init(trunk.body, heads.linear)
         return WithHead(trunk, heads)
 
-    # -- the warm start ------------------------------------------------------------------------------------------------
+    # -- the neighbour graph -------------------------------------------------------------------------------------------
 
     def _first_labels(self, state: ImsatState, images: Images, run: Runtime) -> None:
         """Clusters of the neighbour graph, unless they are so unequal that they would lead astray."""
-        labels = first_clusters(images.pixels, self._k)
-        shares = torch.from_numpy(np.bincount(labels, minlength=self._k) / len(labels))
-        spread = float(entropy(shares))
-        state.labels = labels
-        state.warm = verdict(spread, 0.0, self._k, expected=float(entropy(self._prior))) == "well"
+        state.labels = first_clusters(images.pixels, self._k)
+        state.warm = self._of_wanted_sizes(state.labels)
         if not state.warm:
             run.progress.say("the neighbour graph has no clusters of the wanted sizes; all heads begin undecided.")
 
@@ -329,6 +344,28 @@ class IMSAT(DeepClusterer[ImsatState]):
         loss = partial(imitation, labels=labels, n_heads=-(-self._set("n_heads") // 2), run=run)
         batches = drawn(len(images), size, self._set("warm_steps"), state.generator)
         fit_epoch(state, images, loss, run, batches=batches, view=view)
+
+    def _consult(self, state: ImsatState, images: Images, run: Runtime) -> None:
+        """Clusters of the learnt features by their neighbour graph, and what each head calls them."""
+        features = embed(state.net, images, run)
+        found = first_clusters(features.numpy(), self._k)
+        state.guide = torch.zeros(0, dtype=torch.int64)
+        if self._of_wanted_sizes(found):
+            parts = torch.split(features, 8192)
+            said = torch.cat([head(state).all(part.to(run.device_name)).argmax(-1).cpu() for part in parts])
+            state.guide = torch.from_numpy(found)
+            state.names = torch.stack([torch.from_numpy(renaming(found, column, self._k)) for column in said.T.numpy()])
+
+    def _of_wanted_sizes(self, labels: Index) -> bool:
+        """Whether sizes are near enough to those expected for the clusters to lead."""
+        spread = float(entropy(torch.from_numpy(np.bincount(labels, minlength=self._k) / len(labels))))
+        return verdict(spread, 0.0, self._k, expected=float(entropy(self._prior))) == "well"
+
+    @property
+    def _graph_epochs(self) -> set[int]:
+        """Epochs before which the graph is consulted."""
+        n = self._set("n_graphs") if self._set("weight_graph") > 0 and self._k > 1 else 0
+        return {self._set("n_epochs") * (i + 1) // (n + 1) for i in range(n)} - {0}
 
     # -- the loss of a batch -------------------------------------------------------------------------------------------
 
@@ -343,8 +380,10 @@ class IMSAT(DeepClusterer[ImsatState]):
         p = outputs(x)
         sat = torch.zeros(p.shape[1], device=p.device)
         with probing(net):
+            q = p
             if state.strength > 0 or state.positives.shape[1]:
-                sat = sat + self_augmented(p, outputs(run.share(self._second_view(index, state, images, run))))
+                q = outputs(run.share(self._second_view(index, state, images, run)))
+                sat = sat + self_augmented(p, q)
             if self._set("reach") > 0:
                 radius = run.share(state.radius[index]).to(x)
                 start = run.share(random_directions((len(index), *x.shape[1:]), state.generator)).to(x)
@@ -357,6 +396,9 @@ class IMSAT(DeepClusterer[ImsatState]):
         away = kl_to_prior(shares, self._prior)
         told = information(p, away, weight=state.weight_marginal, allowed=self._allowed)
         losses: Tensor = sat + self._set("weight_information") * told
+        if len(state.guide):
+            named = state.names[:, state.guide[index]].T.to(q.device)
+            losses = losses + self._set("weight_graph") * disagreement(q, named)
         state.shares, state.step = shares.detach().cpu(), state.step + 1
         state.terms += torch.stack([losses, sat, torch.ones_like(sat)]).detach().cpu()
         return losses.mean()
@@ -408,7 +450,7 @@ class IMSAT(DeepClusterer[ImsatState]):
             "h_y": spread, "h_y_x": undecided, "kl_prior": away, "mu": state.weight_marginal, "head": chosen,
             "sat": float(state.terms[1, chosen]) / max(1.0, float(state.terms[2, 0])),
         }  # fmt: skip
-        if self.slack is not None and away > self._allowed:
+        if 0 < self._allowed < away:
             state.weight_marginal *= RAISE
         expected = max(float(entropy(self._prior)) - self._allowed, 0.0)
         word = verdict(spread, undecided, self._k, expected=expected)
@@ -444,7 +486,7 @@ class IMSAT(DeepClusterer[ImsatState]):
     @property
     def _allowed(self) -> float:
         """The paper's delta: how far the shares may be from the prior, in nats."""
-        return 0.0 if self.slack is None else self.slack * math.log(self._k)
+        return float(self._set("slack") * math.log(self._k))
 
     @property
     def _batch_size(self) -> int:
@@ -534,6 +576,19 @@ def self_augmented(target: Tensor, p: Tensor) -> Tensor:
     tensor([0.6931])
     """
     return divergence(target.detach(), p).mean(0)
+
+
+def disagreement(p: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross entropy of each head to its labels, a tenth of it to all alike ``(b, h, k), (b, h) -> (h,)``.
+
+    Examples
+    --------
+    >>> disagreement(torch.tensor([[[0.9, 0.1]]]), torch.tensor([[0]]))
+    tensor([0.2152])
+    """
+    log = p.clamp(min=1e-6).log()
+    said = log.gather(-1, labels[..., None]).squeeze(-1)
+    return -(0.9 * said + 0.1 * log.mean(-1)).mean(0)
 
 
 def information(p: Tensor, away: Tensor, *, weight: float, allowed: float = 0.0) -> Tensor:

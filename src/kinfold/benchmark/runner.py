@@ -48,7 +48,7 @@ def run_scenario(
     Parameters
     ----------
     scenario
-        What to run. A deterministic one is run for the first seed only.
+        What to run. A deterministic one, or one that is run once, is run for the first seed only.
     data
         Folder of the benchmark sets; None where the scenario makes its own input.
     seeds
@@ -63,7 +63,7 @@ def run_scenario(
     KinfoldError
         If a seed fails; the sentence carries its last words, and finished seeds are kept.
     """
-    seeds = list(seeds)[:1] if scenario.deterministic else list(seeds)
+    seeds = list(seeds)[:1] if scenario.deterministic or scenario.once else list(seeds)
     folder = _work_folder(Path(out), scenario.id)
     tasks = _tasks(scenario, data, seeds)
     code = measure.source_digest()

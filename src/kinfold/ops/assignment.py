@@ -1,4 +1,4 @@
-"""Optimal one-to-one assignment, within a batch."""
+"""Optimal one-to-one assignment: of a batch to its targets, of one labeling to another."""
 
 from __future__ import annotations
 
@@ -52,3 +52,16 @@ def best_assignment(scores: Tensor | npt.ArrayLike, *, capacities: npt.ArrayLike
         raise InputError(f"{len(table)} rows came for {len(owner)} places; expected at least as many places as rows.")
     _, place = linear_sum_assignment(table[:, owner], maximize=True)
     return np.asarray(owner[place], dtype=np.int64)
+
+
+def renaming(labels: npt.ArrayLike, others: npt.ArrayLike, k: int) -> Ints:
+    """Names that make one labeling agree best with another ``(n,), (n,) -> (k,)``: ``renaming(a, b, k)[a]`` is like b.
+
+    Examples
+    --------
+    >>> renaming([0, 0, 1, 2], [2, 2, 0, 1], 3)
+    array([2, 0, 1])
+    """
+    together = np.zeros((k, k))
+    np.add.at(together, (np.asarray(labels), np.asarray(others)), 1)
+    return best_assignment(together)

@@ -16,8 +16,9 @@ def coates_ng() -> Iterator[Scenario]:
     ):
         options = {"n_atoms": n_atoms, "dictionary": dictionary}
         yield Scenario(
-            f"coates-ng-k{n_atoms}-{last}", "coates-ng", "probe", "CoatesNg", "cifar10-full", parameters=options
-        )
+            f"coates-ng-k{n_atoms}-{last}", "coates-ng", "probe", "CoatesNg", "cifar10-full", parameters=options,
+            once=n_atoms > 1000,
+        )  # fmt: skip
 
 
 def nat() -> Iterator[Scenario]:

@@ -17,6 +17,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "neighbours": {"n_positives": 7},
     "one-head": {"n_heads": 1},
     "no-anneal": {"anneal": 0.0},
+    "slack": {"slack": 0.01},
+    "no-graph": {"n_graphs": 0},
 }
 
 

@@ -37,6 +37,8 @@ class Scenario:
         Weights that were trained on other images; such a score is marked in every table.
     deterministic : bool
         Every seed gives the same answer, so one is run.
+    once : bool
+        One seed is run, as a run takes long and what it shows (memory, growth, one cell of a curve) varies little.
     source : str or None
         The set that is learnt on, where the scenario's own is the one that the features are used on.
     """
@@ -50,6 +52,7 @@ class Scenario:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pretrained: str | None = None
     deterministic: bool = False
+    once: bool = False
     source: str | None = None
 
     @property
