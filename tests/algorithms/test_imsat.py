@@ -240,9 +240,18 @@ def test_clusters_of_unwanted_sizes_do_not_lead(fitted: tuple[IMSAT, np.ndarray[
 
 
 def test_the_graph_is_consulted_evenly() -> None:
-    assert IMSAT(10, n_epochs=20, n_graphs=4)._graph_epochs == {4, 8, 12, 16}
-    assert IMSAT(10, n_epochs=2, n_graphs=4)._graph_epochs == {1}
-    assert IMSAT(1)._graph_epochs == set() == IMSAT(10, preset="paper")._graph_epochs
+    assert IMSAT(10, n_graphs=4)._graph_epochs(10_000) == {4, 8, 12, 16}
+    assert IMSAT(10, n_epochs=2, n_graphs=4)._graph_epochs(10_000) == {1}
+    assert IMSAT(1)._graph_epochs(300) == set() == IMSAT(10, preset="paper")._graph_epochs(300)
+
+
+@pytest.mark.parametrize(
+    ("n", "steps", "rounds"), [(300, 40, 20), (10_000, 40, 20), (70_000, 280, 10), (10**6, 4000, 8)]
+)
+def test_many_images_are_passed_less_often(n: int, steps: int, rounds: int) -> None:
+    assert IMSAT(10)._plan(n) == (steps, rounds)
+    assert IMSAT(10, n_epochs=3)._plan(n) == (steps, 3)
+    assert IMSAT(10, preset="paper")._plan(n)[1] == 50
 
 
 # -- whole runs --------------------------------------------------------------------------------------------------------

@@ -66,6 +66,8 @@ VIEW_REACH = 1.8  # length of a view's move, in distances to the nearest neighbo
 PATIENCE = 500  # steps after which a run must be alive
 MOST_RESTARTS = 3
 RAISE = 1.5  # of the penalty, each round in which the constraint does not hold
+ENOUGH = 2800  # steps of a run on many images
+ROUNDS = (8, 20)  # and the fewest and most rounds that they make
 PER_CLUSTER = 25  # images of a batch for each cluster
 FEWEST = 10  # and at least, or their shares are noise
 N_FEATURES = 160
@@ -81,7 +83,7 @@ RANGES = {
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
-        "n_epochs": 20, "batch_size": None, "learning_rate": 2e-3, "weight_information": 0.4, "weight_marginal": 4.0,
+        "n_epochs": None, "batch_size": None, "learning_rate": 2e-3, "weight_information": 0.4, "weight_marginal": 4.0,
         "slack": 0.0, "reach": 0.1, "n_heads": 6, "n_positives": 0, "warm_steps": 100, "view_strength": "auto",
         "marginal_rate": 1.0, "anneal": 0.5, "width": 32, "largest_side": 48, "least_steps": 40, "n_graphs": 4,
         "weight_graph": 1.0,
@@ -168,8 +170,10 @@ class IMSAT(DeepClusterer[ImsatState]):
         The paper's mu: weight of the shares against decidedness.
     reach : float
         The paper's alpha: length of a change, in distances to the eleventh neighbour.
-    n_epochs, batch_size : int
-        None takes batches of 250 images, more for more than ten clusters.
+    n_epochs : int
+        Passes over the images; None takes 20, on more than 35,000 images as many as give 2800 steps, 8 at least.
+    batch_size : int
+        None takes 250 images, more for more than ten clusters.
     least_steps : int
         A round on a small set passes over it as often as this many steps need.
     learning_rate : float
@@ -280,7 +284,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         generator = self._generator()
         net = self._network(self._raw_shape)
         state = ImsatState(net, self._optimizer(net), generator, np.zeros(len(images), dtype=np.int64))
-        state.planned = self._set("n_epochs")
+        state.planned = self._plan(len(images))[1]
         state.facts["pretrained"] = cast(Network, net.trunk).pretrained
         if self._set("reach") > 0 or self._set("n_positives") > 0:
             near = neighbours(flat(images), max(TENTH + 1, self._set("n_positives")))
@@ -300,7 +304,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         """Pass over the images, then look at all of them."""
         if state.warm:
             self._imitate(state, images, run)
-        if state.epoch in self._graph_epochs:
+        if state.epoch in self._graph_epochs(len(images)):
             self._consult(state, images, run)
         state.terms = torch.zeros(3, self._set("n_heads"))
         loss = partial(self._loss, state=state, images=images, run=run)
@@ -313,7 +317,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         return Record(value, self._k, extra | {"graph": int(len(state.guide) > 0)}, done)
 
     def _done(self, state: ImsatState) -> bool:
-        return bool(state.epoch >= self._set("n_epochs"))
+        return state.epoch >= self._plan(len(state.labels))[1]
 
     def _assign(self, state: State) -> nn.Module:
         """The head of lowest loss."""
@@ -361,11 +365,10 @@ class IMSAT(DeepClusterer[ImsatState]):
         spread = float(entropy(torch.from_numpy(np.bincount(labels, minlength=self._k) / len(labels))))
         return verdict(spread, 0.0, self._k, expected=float(entropy(self._prior))) == "well"
 
-    @property
-    def _graph_epochs(self) -> set[int]:
-        """Epochs before which the graph is consulted."""
-        n = self._set("n_graphs") if self._set("weight_graph") > 0 and self._k > 1 else 0
-        return {self._set("n_epochs") * (i + 1) // (n + 1) for i in range(n)} - {0}
+    def _graph_epochs(self, n: int) -> set[int]:
+        """Epochs before which the graph of n images is consulted."""
+        times = self._set("n_graphs") if self._set("weight_graph") > 0 and self._k > 1 else 0
+        return {self._plan(n)[1] * (i + 1) // (times + 1) for i in range(times)} - {0}
 
     # -- the loss of a batch -------------------------------------------------------------------------------------------
 
@@ -420,8 +423,8 @@ class IMSAT(DeepClusterer[ImsatState]):
     def _batches(self, state: ImsatState, n: int) -> Iterator[Index]:
         """Batches of a round; the learning rate is set on the way."""
         size = min(self._batch_size, n)
-        steps = max(n // size, self._set("least_steps"))
-        total, given = steps * self._set("n_epochs"), 0
+        steps, rounds = self._plan(n)
+        total, given = steps * rounds, 0
         while given < steps:
             released = self.preset == "paper"
             for batch in drawn(n, size, steps, state.generator) if released else shuffled(n, size, state.generator):
@@ -429,6 +432,12 @@ class IMSAT(DeepClusterer[ImsatState]):
                     self._pace(state, state.step / total)
                     given += 1
                     yield batch
+
+    def _plan(self, n: int) -> tuple[int, int]:
+        """Steps of a round over n images, and rounds."""
+        steps = max(n // min(self._batch_size, n), self._set("least_steps"))
+        given = self._set("n_epochs")
+        return steps, int(min(max(ENOUGH // steps, ROUNDS[0]), ROUNDS[1]) if given is None else given)
 
     def _pace(self, state: ImsatState, fraction: float) -> None:
         """The rate: constant, then half a cosine to nothing."""
