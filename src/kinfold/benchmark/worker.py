@@ -28,6 +28,7 @@ ELSEWHERE = {
     "verify": "transfer",
     "stream": "streaming",
     "probe": "probe",
+    "layers": "layering",
     "few-labels": "invariance",
     "first-steps": "invariance",
 }

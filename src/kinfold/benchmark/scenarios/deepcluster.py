@@ -1,4 +1,4 @@
-"""DeepCluster: both variants on MNIST, over-clustered too, and the released sampler beside the repaired one."""
+"""DeepCluster: both variants on MNIST, with many clusters too, the released sampler, and probes on CIFAR-10."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ def deepcluster() -> Iterator[Scenario]:
     for name in ("mnist-full", "mnist-test", "usps"):
         yield Scenario(f"deepcluster-v1-{name}", group, "cluster", "DeepCluster", name, "default", {"variant": "v1"})
         yield Scenario(f"deepcluster-v2-{name}", group, "cluster", "DeepCluster", name, "default", {"variant": "v2"})
+    for variant in ("v1", "v2"):
+        suffix = "" if variant == "v2" else "-v1"
+        yield Scenario(
+            f"deepcluster-cifar10-probe{suffix}", group, "layers", "DeepCluster", "cifar10",
+            parameters={"variant": variant},
+        )  # fmt: skip
     name = "mnist-test"
     choices: dict[str, dict[str, Any]] = {
         "v1-released": {"variant": "v1", "as_released": ("sampler",)},

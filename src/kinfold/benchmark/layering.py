@@ -1,0 +1,57 @@
+"""Features judged layer by layer: a linear probe on each layer of a learnt network, less that of an untrained one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kinfold.benchmark import datasets, measure
+
+if TYPE_CHECKING:
+    from kinfold.benchmark.scenarios import Scenario
+
+
+def work(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
+    """Learn on a set without labels, then probe every layer, see `kinfold.evaluate.protocols`.
+
+    Scores are accuracies: ``learnt`` and ``random`` of the best layer of each network, ``learnt_output`` and
+    ``random_output`` of the features themselves, ``pixels``; ``gain`` and ``gain_output`` are their differences.
+    ``nmi_previous_second`` and ``nmi_previous_last`` compare the pseudo-labels of a round with those before.
+    """
+    import numpy as np
+
+    import kinfold
+    from kinfold.evaluate import evaluate
+
+    images = datasets.load(str(wanted.dataset), task["data"])
+    y, images.labels = np.asarray(images.labels), None
+    k, options = int(np.unique(y).size), {"random_state": task["seed"], **wanted.parameters}
+    model, usage = measure.timed(lambda: getattr(kinfold, wanted.algorithm)(n_clusters=k, **options).fit(images))
+    rows = evaluate(model, images, "linear", y, seed=task["seed"]).rows
+    scores = summary(rows)
+    agreed = [row["nmi_previous"] for row in model.result_.history if row.get("nmi_previous")]
+    if agreed:
+        scores |= {"nmi_previous_second": agreed[0], "nmi_previous_last": agreed[-1]}
+    health = {"restarts": 0, "collapsed": 0}
+    return {"n": len(images), "n_clusters": k, "scores": scores, "health": health, **usage._asdict()}
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Accuracies of the probe in a few numbers.
+
+    Examples
+    --------
+    >>> rows = [{"features": name, "layer": layer, "accuracy": value} for name, layer, value in (
+    ...     ("DeepCluster", "conv", 0.5), ("DeepCluster", "output", 0.4), ("random network", "conv", 0.35),
+    ...     ("random network", "output", 0.25), ("pixels", "", 0.3))]
+    >>> {name: round(value, 2) for name, value in summary(rows).items() if "gain" in name}
+    {'gain': 0.15, 'gain_output': 0.15}
+    """
+    found: dict[str, float] = {}
+    for row in rows:
+        name = {"random network": "random", "pixels": "pixels"}.get(row["features"], "learnt")
+        found[name] = max(found.get(name, 0.0), row["accuracy"])
+        if row["layer"] == "output":
+            found[f"{name}_output"] = row["accuracy"]
+    found["gain"] = found["learnt"] - found["random"]
+    found["gain_output"] = found["learnt_output"] - found["random_output"]
+    return found
