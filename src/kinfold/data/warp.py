@@ -60,7 +60,8 @@ def warp(
     if mirrored is not None:
         columns = torch.where(mirrored.to(x.device)[:, None], columns.flip(1), columns)
     if matrix is None and mode == "bilinear" and max(height, width) <= SMALL:
-        return _weights(rows, height)[:, None] @ x @ _weights(columns, width)[:, None].transpose(2, 3)
+        x, rows, columns = _cut(x, rows, columns)
+        return _weights(rows, x.shape[2])[:, None] @ x @ _weights(columns, x.shape[3])[:, None].transpose(2, 3)
     v, u = rows[:, :, None].expand(-1, -1, size[1]), columns[:, None, :].expand(-1, size[0], -1)
     if matrix is not None:
         m = matrix.to(x)[:, :, :, None, None]
@@ -69,6 +70,22 @@ def warp(
         u, v = u + (width - 1) / 2, v + (height - 1) / 2
     grid = torch.stack([(2 * u + 1) / width - 1, (2 * v + 1) / height - 1], 3).expand(b, -1, -1, -1)
     return functional.grid_sample(x, grid, mode=mode, padding_mode=padding, align_corners=False)
+
+
+def _cut(x: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The part of each image that is looked at, and the places inside it ``(b, c, H, W), (b, h), (b, w) -> same``."""
+    corners, sides = [], []
+    for places, length in ((rows, x.shape[2]), (columns, x.shape[3])):
+        first, last = places.amin(1).floor(), places.amax(1).ceil()
+        side = min(length, int((last - first).max()) + 1)
+        corners.append(first.long().clamp(max=length - side))
+        sides.append(side)
+    if sides == [x.shape[2], x.shape[3]] or len(corners[0]) != len(x):
+        return x, rows, columns
+    (top, left), (height, width) = corners, sides
+    windows = x.unfold(2, height, 1).unfold(3, width, 1)
+    cut = windows[torch.arange(len(x), device=x.device), :, top, left]
+    return cut, rows - top[:, None], columns - left[:, None]
 
 
 def _weights(places: Tensor, length: int) -> Tensor:
