@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from tests.references import deepcluster as plain
+from torch import nn
 
 from kinfold.algorithms.deepcluster import (
     DeepCluster,
+    DeepClusterState,
     centroid_loss,
     evenly,
     nearest_centre,
@@ -164,7 +166,8 @@ def test_a_small_run_reaches_its_band() -> None:
     {"variant": "v1", "assignment": "pic", "n_clusters": None},
     {"variant": "v1", "as_released": True, "reassign": 0.5},
     {"variant": "v1", "preset": "paper", "backbone": "small", "learning_rate": 0.01},
-    {"small_crops": 1, "remember": True},
+    {"variant": "v1", "final": "kmeans"},
+    {"small_crops": 1, "remember": True, "final": "kmeans"},
     {"assignment": "sinkhorn", "small_crops": 2},
     {"n_clusters": None, "n_pseudo_clusters": (4, 6)},
     {"preset": "paper", "backbone": "small", "n_pseudo_clusters": (5, 5)},
@@ -199,6 +202,18 @@ def test_a_head_leaves_nothing_behind() -> None:
     assert set(optimizer.state) <= set(model.state_.net.parameters())
 
 
+def test_the_graph_follows_clusters_that_are_not_round() -> None:
+    """Two long clusters side by side on the sphere: k-means cuts across them."""
+    rng = np.random.default_rng(0)
+    along, y = rng.uniform(-1, 1, 400), np.repeat([0, 1], 200)
+    z = np.stack([np.ones(400), along, np.where(y == 0, -0.1, 0.1) + 0.01 * rng.normal(size=400)], 1).astype(np.float32)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    state = DeepClusterState(nn.Identity(), None, torch.Generator().manual_seed(0), np.zeros(400, dtype=np.int64))
+    found = {name: DeepCluster(2, final=name)._last(z, state, Runtime()) for name in ("graph", "kmeans")}
+    assert nmi(y, found["graph"]) == 1.0
+    assert nmi(y, found["kmeans"]) < 0.5
+
+
 def test_two_images_have_clusters() -> None:
     x, _ = digits(2)
     for variant in ("v1", "v2"):
@@ -229,6 +244,7 @@ def test_centres_of_labels_assign_as_the_labels_do() -> None:
     ({"as_released": ("sampler",)}, "as_released goes with variant='v1'"),
     ({"variant": "v1", "as_released": ("D1",)}, "as_released is"),
     ({"reassign": 0.0}, "reassign is 0.0"),
+    ({"final": "ward"}, "final is 'ward'; expected 'graph' or 'kmeans'"),
     ({"n_pseudo_clusters": 0}, "n_pseudo_clusters is 0"),
     ({"variant": "v1", "n_pseudo_clusters": (3, 4)}, "one for v1"),
     ({"backbone": "resnet9000"}, "resnet9000"),

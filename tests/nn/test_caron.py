@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from kinfold.errors import InputError
-from kinfold.nn.caron import NearestCentre, Sobel, alexnet, caron, vgg16
+from kinfold.nn.caron import NearestCentre, NeighborsOnSphere, Sobel, alexnet, caron, vgg16
+from kinfold.nn.heads import NeighborVote
 
 
 def test_sobel_by_hand() -> None:
@@ -59,3 +60,13 @@ def test_the_nearest_centre_wins_and_unused_ones_never() -> None:
     np.testing.assert_allclose(
         p, [[odds / (1 + odds), 1 / (1 + odds), 0], [1 / (1 + odds), odds / (1 + odds), 0]], rtol=1e-5
     )
+
+
+def test_the_vote_on_the_sphere_is_of_mapped_images() -> None:
+    fitted = torch.nn.functional.normalize(torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]), dim=1)
+    vote = NeighborVote(fitted, torch.tensor([0, 0, 1, 1]), 2, n_neighbors=2)
+    turn = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # exchanges the axes
+    head = NeighborsOnSphere(torch.tensor([5.0, 0.0]), turn, vote)
+    x = torch.tensor([[5.0, 7.0], [9.0, 0.0]])  # less the mean and turned: (7, 0) and (0, 4)
+    assert head(x).argmax(1).tolist() == [0, 1]
+    torch.testing.assert_close(head(x), vote(torch.eye(2)))

@@ -43,10 +43,12 @@ from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
 from kinfold.metrics import nmi
 from kinfold.nn.backbones import Network, Standardize
-from kinfold.nn.caron import NearestCentre, caron
+from kinfold.nn.caron import NearestCentre, NeighborsOnSphere, caron
+from kinfold.nn.heads import NeighborVote
 from kinfold.ops.centres import totals
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.pic import pic
+from kinfold.ops.pixels import first_clusters
 from kinfold.ops.sinkhorn import sinkhorn
 from kinfold.ops.whitening import Whitening, whitening
 from kinfold.runtime import Runtime
@@ -54,6 +56,7 @@ from kinfold.train import embed, fit_epoch, pixels, through
 
 Labels = npt.NDArray[np.int64]
 RESTARTS = 10  # of the k-means that makes the final clusters
+VOTERS = 10  # neighbours that decide about a new image, where the graph makes them
 SETTLING = 20  # batches before the first clustering
 TEMPERATURE = 0.1  # of the softmax over prototypes
 PROJECTED = 128  # dimensions of the sphere
@@ -63,17 +66,19 @@ RELEASED = ("sampler",)
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {
         "v1": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": None,
-               "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0, "overclustering": (10,)},
+               "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0, "overclustering": (10,),
+               "final": "graph"},
         "v2": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": None,
                "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0,
-               "overclustering": (10, 10, 10)},
+               "overclustering": (10, 10, 10), "final": "graph"},
     },
     "paper": {
         "v1": {"n_rounds": 500, "backbone": "alexnet", "learning_rate": 0.05, "batch_size": 256, "sobel": True,
-               "n_components": 256, "view_strength": 0.0, "remember": True, "small_crops": 0, "overclustering": (10,)},
+               "n_components": 256, "view_strength": 0.0, "remember": True, "small_crops": 0, "overclustering": (10,),
+               "final": "kmeans"},
         "v2": {"n_rounds": 400, "backbone": "auto", "learning_rate": 0.05, "batch_size": 256, "sobel": False,
                "n_components": 256, "view_strength": 0.0, "remember": True, "small_crops": 4,
-               "overclustering": (3, 3, 3)},
+               "overclustering": (3, 3, 3), "final": "kmeans"},
     },
 }  # fmt: skip
 
@@ -106,7 +111,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     Parameters
     ----------
     n_clusters : int, optional
-        Final clusters, by k-means on the features; None takes the last pseudo-labels.
+        Final clusters, sought on the features; None takes the last pseudo-labels.
     preset : {"default", "paper"}
         Where every parameter that is None takes its value from.
     variant : {"v2", "v1"}
@@ -120,6 +125,9 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         Resize images to this.
     sobel : bool, optional
         Look at differences of grey values; None: of colour images.
+    final : {"graph", "kmeans"}, optional
+        How the final clusters are sought: graph degree linkage, which follows clusters of any form, or k-means, as the
+        papers' evaluations do. Rounds before the last are looked at with k-means.
     n_rounds : int, optional
         Rounds of clustering and training on as many images as there are.
     reassign : float
@@ -161,6 +169,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         variant: str = "v2",
         assignment: str | None = None,
         n_pseudo_clusters: int | tuple[int, ...] | None = None,
+        final: str | None = None,
         backbone: str | None = None,
         image_size: int | tuple[int, int] | None = None,
         sobel: bool | None = None,
@@ -181,6 +190,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         self.variant = variant
         self.assignment = assignment
         self.n_pseudo_clusters = n_pseudo_clusters
+        self.final = final
         self.backbone = backbone
         self.image_size = image_size
         self.sobel = sobel
@@ -234,7 +244,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
             features = self._relabel(state, images, run)
         else:
             features, centres = self._recluster(state, images, run)
-        state.labels = self._final(features, state, 1, run)
+        state.labels = self._fresh(features, state, 1, run)
         middle = time.perf_counter()
         if self.variant == "v1":
             loss = self._learn_labels(state, images, run)
@@ -243,7 +253,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         after = time.perf_counter()
         if state.round + 1 >= self._set("n_rounds"):
             state.features = embed(state.net, images, run)
-            state.labels = self._final(self._space(state.features, run), state, RESTARTS, run)
+            state.labels = self._last(self._space(state.features, run), state, run)
         extra: dict[str, float | int | str] = {
             "nmi_previous": nmi(before[0], state.pseudo[0]) if before.size else 0.0,
             "reassigned": changed(before[0], state.pseudo[0]) if before.size else 1.0,
@@ -257,9 +267,13 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         return bool(state.round >= self._set("n_rounds"))
 
     def _assign(self, state: State) -> nn.Module:
-        """The nearest centre of the final clusters, in the space where they were sought."""
+        """The nearest centre of the final clusters, or their nearest images, in the space where they were sought."""
         features = cast(Tensor, state.features)
-        return nearest_centre(self._map(features, None), features, state.labels)
+        space = self._map(features, None)
+        if self.n_clusters is None or not self._by_graph:
+            return nearest_centre(space, features, state.labels)
+        vote = NeighborVote.of(torch.from_numpy(space(features.numpy())), state.labels, n_neighbors=VOTERS)
+        return NeighborsOnSphere(torch.from_numpy(space.mean), torch.from_numpy(space.matrix), vote)
 
     def _network(self, shape: tuple[int, ...]) -> Network:
         sobel = self._set("sobel")
@@ -306,11 +320,17 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         state.pseudo = np.stack([each.labels for each in found])
         return bank[0].numpy(), [torch.from_numpy(each.centres) for each in found]
 
-    def _final(self, z: npt.NDArray[np.float32], state: DeepClusterState, restarts: int, run: Runtime) -> Labels:
-        """Fresh clusters of the features, or the pseudo-labels where no number is wanted."""
+    def _fresh(self, z: npt.NDArray[np.float32], state: DeepClusterState, restarts: int, run: Runtime) -> Labels:
+        """Fresh clusters of the features by k-means, or the pseudo-labels where no number is wanted."""
         if self.n_clusters is None:
             return np.asarray(state.pseudo[0])
         return kmeans(z, self.n_clusters, n_starts=restarts, seed=_seed(state.generator), run=run).labels
+
+    def _last(self, z: npt.NDArray[np.float32], state: DeepClusterState, run: Runtime) -> Labels:
+        """The clusters of the run."""
+        if self.n_clusters is None or not self._by_graph:
+            return self._fresh(z, state, RESTARTS, run)
+        return first_clusters(z, self.n_clusters)
 
     def _space(self, features: Tensor, run: Runtime | None) -> npt.NDArray[np.float32]:
         """Where clusters are sought ``(n, d) -> (n, c)``: v1 whitens; v2's features lie there already."""
@@ -411,6 +431,10 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         return self.assignment or "kmeans"
 
     @property
+    def _by_graph(self) -> bool:
+        return bool(self._set("final") == "graph")
+
+    @property
     def _released(self) -> bool:
         return self.as_released is True or "sampler" in (self.as_released or ())
 
@@ -440,6 +464,8 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
             raise InputError(
                 f"assignment is {self._by!r}; expected {' or '.join(map(repr, known))} for {self.variant}."
             )
+        if self._set("final") not in ("graph", "kmeans"):
+            raise InputError(f"final is {self.final!r}; expected 'graph' or 'kmeans'.")
         if self.as_released is not True and set(self.as_released or ()) - set(RELEASED):
             raise InputError(f"as_released is {self.as_released!r}; expected True or some of {list(RELEASED)}.")
         if self._released and self.variant != "v1":

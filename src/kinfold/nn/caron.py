@@ -191,6 +191,31 @@ def caron_init(net: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+class NeighborsOnSphere(nn.Module):
+    """The vote of the nearest fitted images, after a map to the sphere ``(b, d) -> (b, k)``.
+
+    Parameters
+    ----------
+    mean : (d,), matrix : (d, c)
+        Of the map.
+    vote : nn.Module
+        ``(b, c) -> (b, k)``, a `kinfold.nn.heads.NeighborVote` of mapped images.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    def __init__(self, mean: Tensor, matrix: Tensor, vote: nn.Module) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("matrix", matrix)
+        self.vote = vote
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.vote(functional.normalize((x.float() - self.mean) @ self.matrix, dim=1, eps=1e-10))
+        return found
+
+
 class NearestCentre(nn.Module):
     """Probability of each cluster by the distance to its centre, after a map to the sphere ``(b, d) -> (b, k)``.
 

@@ -11,7 +11,15 @@ from kinfold.benchmark.scenarios.scenario import Scenario
 def deepcluster() -> Iterator[Scenario]:
     group = "deepcluster"
     for name in ("mnist-full", "mnist-test", "usps"):
-        yield Scenario(f"deepcluster-v1-{name}", group, "cluster", "DeepCluster", name, "default", {"variant": "v1"})
+        yield Scenario(
+            f"deepcluster-v1-{name}",
+            group,
+            "cluster",
+            "DeepCluster",
+            name,
+            "default",
+            {"variant": "v1", "final": "kmeans"},
+        )
         yield Scenario(f"deepcluster-v2-{name}", group, "cluster", "DeepCluster", name, "default", {"variant": "v2"})
     for variant in ("v1", "v2"):
         suffix = "" if variant == "v2" else "-v1"
@@ -21,10 +29,12 @@ def deepcluster() -> Iterator[Scenario]:
         )  # fmt: skip
     name = "mnist-test"
     choices: dict[str, dict[str, Any]] = {
-        "v1-released": {"variant": "v1", "as_released": ("sampler",)},
-        "v1-pic": {"variant": "v1", "assignment": "pic"},
-        "v1-hundred": {"variant": "v1", "n_clusters": 100, "n_pseudo_clusters": 100},
-        "v2-kmeans": {"variant": "v2", "assignment": "kmeans"},
+        "v1-released": {"variant": "v1", "final": "kmeans", "as_released": ("sampler",)},
+        "v1-pic": {"variant": "v1", "final": "kmeans", "assignment": "pic"},
+        "v1-hundred": {"variant": "v1", "final": "kmeans", "n_clusters": 100, "n_pseudo_clusters": 100},
+        "v1-graph": {"variant": "v1"},
+        "v2-sinkhorn": {"variant": "v2", "assignment": "sinkhorn"},
+        "v2-kmeans": {"variant": "v2", "final": "kmeans"},
     }
     for change, parameters in choices.items():
         yield Scenario(f"deepcluster-{change}-{name}", group, "cluster", "DeepCluster", name, "default", parameters)
