@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from kinfold.benchmark.tables import features, iic, imsat, jule, scale, study
+from kinfold.benchmark.tables import features, growth, iic, imsat, jule, scale, study
 from kinfold.benchmark.tables.cells import Results
 from kinfold.errors import InputError
 from kinfold.files import write_text
@@ -37,6 +37,12 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "information-study": study.information,
     "coates-ng": features.coates_ng,
     "nat": features.nat,
+    "deepcluster": features.deepcluster,
+    "transfer": features.transfer,
+    "vectors": scale.vectors,
+    "streams": scale.streams,
+    "views": scale.views,
+    "growth": growth.steps,
 }
 
 
@@ -47,7 +53,7 @@ def read(folder: str | Path) -> Results:
 
 
 def update(root: Path, results: Path) -> list[Path]:
-    """Rewrite the tables of README.md and of every page below docs/; returns the files that changed.
+    """Rewrite the tables of README.md and of the pages below docs/, and the picture; returns the files that changed.
 
     Raises
     ------
@@ -61,6 +67,10 @@ def update(root: Path, results: Path) -> list[Path]:
         if after != before:
             write_text(path, after)
             changed.append(path)
+    picture, path = growth.picture(found), root / growth.PICTURE
+    if picture is not None and (not path.exists() or path.read_text(encoding="utf-8") != picture):
+        write_text(path, picture)
+        changed.append(path)
     return changed
 
 

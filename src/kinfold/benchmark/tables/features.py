@@ -1,17 +1,22 @@
-"""Tables of what learns features first: patches, exchanged targets."""
+"""Tables of what learns features first, and of features that cross over to other sets and other people."""
 
 from __future__ import annotations
 
 from kinfold.benchmark import published
+from kinfold.benchmark.datasets import SETS
+from kinfold.benchmark.scenarios import SCENARIOS
 from kinfold.benchmark.scenarios.scenario import HERE
 from kinfold.benchmark.tables.cells import (
     NOTHING,
     Results,
     about,
     change,
+    goal,
     made,
     mean,
     metric,
+    not_measured,
+    pair,
     peak,
     printed,
     table,
@@ -55,3 +60,54 @@ def nat(results: Results) -> str:
     text = table(head, rows) + made("kinfold benchmark nat --data DIR", "nat-*.json")
     text += "Published: MMDC, " + "; ".join((published.MMDC, published.MMDC_PAPER)) + ".\n"
     return text + ("\n" + table(["change, on MNIST-test", "ACC", "NMI"], changes) if changes else "")
+
+
+def deepcluster(results: Results) -> str:
+    """DeepCluster's variants beside k-means on the same pixels; then what single changes bring."""
+    command, found = "kinfold benchmark deepcluster --data DIR", {}
+    for scenario in SCENARIOS.values():
+        if scenario.group == "deepcluster":
+            found[scenario.id] = (scenario, results.get(scenario.id))
+    if not any(ours for _, ours in found.values()):
+        return not_measured(command)
+    names = ("acc", "nmi", "ami")
+    head = ["set, variant", "n", "published ACC", "goal ACC", "Kinfold ACC", "NMI", "AMI"]
+    head += ["k-means ACC", "k-means NMI", "k-means AMI", "CPU s"]
+    rows, changes = [], []
+    for identifier, (scenario, ours) in found.items():
+        name, variant = str(scenario.dataset), str(scenario.parameters["variant"])
+        scores = [metric(ours, score) for score in names]
+        if identifier == f"deepcluster-{variant}-{name}":
+            shown = published.figure(name, "DeepCluster") if variant == "v1" else None
+            quoted = [printed(shown.acc if shown else None), goal(published.DEEPCLUSTER_GOALS.get(identifier))]
+            beside = [metric(results.get(f"kmeans-pixels-{name}"), score) for score in names]
+            start = [f"{SETS[name].title}, {variant}", f"{SETS[name].n:,}"]
+            rows.append([*start, *quoted, *scores, *beside, mean(ours, "cpu_seconds")])
+        if name == "mnist-test":
+            changes.append([change(scenario.parameters), *scores, mean(ours, "cpu_seconds")])
+    text = table(head, rows) + made(command, "deepcluster-*.json") + f"Published: {published.IIC}, best epoch.\n"
+    text += "\n" + table(["on MNIST-test", "ACC", "NMI", "AMI", "CPU s"], sorted(changes))
+    return text + "\nWith more clusters than classes read AMI: NMI rises with their number alone, ACC falls.\n"
+
+
+def transfer(results: Results) -> str:
+    """Features of one set that cluster another, and faces of people not seen: pixels, a random network, learnt."""
+    command = "kinfold benchmark transfer --data DIR"
+    wanted = [s for s in SCENARIOS.values() if s.group == "transfer"]
+    if not any(s.id in results for s in wanted):
+        return not_measured(command)
+    kinds = {"pixels": "pixels", "random": "random network", "learnt": "learnt"}
+    head = ["learnt on", "used on", *(f"{way}: {shown}" for way in ("k-means", "GDL") for shown in kinds.values())]
+    rows, pairs = [], []
+    for scenario in wanted:
+        ours, name = results.get(scenario.id), SETS[str(scenario.dataset)].title
+        spent = mean(ours, "cpu_seconds")
+        if scenario.task == "verify":
+            pairs.append([name, *(pair(ours, f"auc_{kind}", f"accuracy_{kind}") for kind in kinds), spent])
+        else:
+            cells = [pair(ours, f"{way}_nmi_{k}", f"{way}_acc_{k}") for way in ("kmeans", "gdl") for k in kinds]
+            rows.append([SETS[str(scenario.source)].title, name, *cells, spent])
+    text = "NMI / ACC of clusters of a set that was not learnt on:\n\n" + table([*head, "CPU s"], rows)
+    text += "\nAUC / accuracy of pairs of faces, people not learnt on:\n\n"
+    text += table(["half of the people of", *kinds.values(), "CPU s"], pairs)
+    return text + made(command, "{transfer,verify}-*.json")
