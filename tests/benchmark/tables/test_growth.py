@@ -20,7 +20,8 @@ def kmeans() -> dict[str, Any]:
     """10 microseconds a vector, from ten thousand to ten million."""
     sizes = [10_000, 100_000, 1_000_000, 10_000_000]
     clock = {"mean": 0.6, "sd": 0.0, "values": [0.6]}
-    part = {"n": 10_000, "steps": 5.0, "cpu_seconds": clock, "cpu_nanoseconds_a_step_and_row": 10_000.4, "peak_mb": 999}
+    part: dict[str, Any] = {"n": 10_000.0, "steps": 5.0, "cpu_seconds": clock, "peak_mb": 999}
+    part["cpu_nanoseconds_a_step_and_row"] = 10_000.4
     found = {"sizes": sizes, "cpu_seconds": [n * 1e-5 for n in sizes], "exponent": 1.0}
     return {"scenario": "kmeans-growth", "algorithm": "kmeans_growth", "growth": found, "parts": {"rows-10000": part}}
 

@@ -11,7 +11,7 @@ from kinfold.benchmark.tables import scale
 def parts(identifier: str, algorithm: str, names: tuple[str, ...], **more: Any) -> dict[str, Any]:
     """A speed result whose parts cost 2 seconds."""
     clock = {"mean": 2.0, "sd": 0.1, "values": [2.0]}
-    one = {"seconds": clock, "cpu_seconds": clock, "peak_mb": 2500, "n": 1000}
+    one = {"seconds": clock, "cpu_seconds": clock, "peak_mb": 2500, "n": 1000.0}
     return result(identifier, "", 0.0, algorithm=algorithm, parts={name: dict(one) for name in names}, **more)
 
 
@@ -31,8 +31,8 @@ def test_the_table_of_vectors_by_hand() -> None:
     quick = {"ratio": 2.5, "inertia_quick": 21.5, "inertia_minibatch": 21.75}
     against = {"against": "faiss k-means", "value": 0.97}
     flat = parts("kmeans-10m", "kmeans", ("codebook", "faiss"), growth=growth, minibatch=quick, ratio=against)
-    flat["parts"]["codebook"] |= {"n_clusters": 50, "inertia": 21.1234}
-    flat["parts"]["faiss"] |= {"n_clusters": 50, "inertia": 21.2}
+    flat["parts"]["codebook"] |= {"n_clusters": 50.0, "inertia": 21.1234}
+    flat["parts"]["faiss"] |= {"n_clusters": 50.0, "inertia": 21.2}
     deep = parts("hierarchical-10m", "hierarchical_kmeans", ("hierarchy",))
     deep["parts"]["hierarchy"]["levels"] = [1000, 100, 10]
     text = scale.vectors(by_id(flat, deep))

@@ -51,7 +51,7 @@ def steps(results: Results) -> str:
         return not_measured(command)
     rows = [
         [
-            f"{part['n']:,}", f"{part['steps']:,.0f}", f"{part['cpu_seconds']['mean']:.3g}",
+            f"{part['n']:,.0f}", f"{part['steps']:,.0f}", f"{part['cpu_seconds']['mean']:.3g}",
             f"{part['cpu_nanoseconds_a_step_and_row']:,.0f}", f"{part['peak_mb']:,}",
         ]
         for part in sorted(result["parts"].values(), key=lambda part: int(part["n"]))

@@ -54,7 +54,7 @@ def speed(results: Results) -> str:
                 rows.append(
                     [
                         TITLES[name],
-                        f"{part.get('n', result['n']):,}",
+                        f"{part.get('n', result['n']):,.0f}",
                         f"{part['seconds']['mean']:.3g} ± {part['seconds']['sd']:.1g}",
                         f"{cpu:.3g}",
                         f"{part['peak_mb']:,}",
@@ -84,7 +84,7 @@ def _vectors(who: str, part: Result) -> list[str]:
     clusters = [part["n_clusters"]] if "n_clusters" in part else part["levels"]
     spent = [f"{part[key]['mean']:,.1f}" for key in ("cpu_seconds", "seconds")]
     inertia = NOTHING if "inertia" not in part else f"{part['inertia']:.3f}"
-    return [who, f"{part['n']:,}", ", ".join(f"{k:,.0f}" for k in clusters), *spent, f"{part['peak_mb']:,}", inertia]
+    return [who, f"{part['n']:,.0f}", ", ".join(f"{k:,.0f}" for k in clusters), *spent, f"{part['peak_mb']:,}", inertia]
 
 
 def streams(results: Results) -> str:
