@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
 
-from kinfold.benchmark import iic_tables, invariance, published
+from kinfold.benchmark import invariance, published
 from kinfold.benchmark.scenarios import SCENARIOS, scenario, select
 from kinfold.data.images import Images
 
@@ -45,16 +44,3 @@ def test_the_group_holds_the_ids_of_the_goals() -> None:
     assert "kmeans-pixels-mnist-full" in chosen
     assert set(published.IIC_GOALS) <= set(SCENARIOS)
     assert [s.id for s in select("iic", preset="paper")] == ["iic-mnist-full-paper", "iic-cifar10-first-steps"]
-
-
-def test_tables_stand_without_and_with_results() -> None:
-    spread: dict[str, Any] = {"mean": 0.9, "sd": 0.01, "values": [0.89, 0.91]}
-    result = {
-        "scenario": "iic-usps-default", "metrics": {"acc": spread, "nmi": spread, "ari": spread},
-        "cpu_seconds": spread, "seeds": [0, 1],
-    }  # fmt: skip
-    for found in ({}, {"iic-usps-default": result}):
-        assert "USPS, preset default" in iic_tables.clusters(found)
-        assert "0.992" in iic_tables.clusters(found)
-        assert "600" in iic_tables.few_labels(found) and "step 100" in iic_tables.first_steps(found)
-    assert "0.900 ± 0.010 | 0.890" in iic_tables.clusters({"iic-usps-default": result})

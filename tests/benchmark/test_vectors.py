@@ -32,6 +32,25 @@ def test_levels_have_their_clusters() -> None:
     assert vectors.hierarchy(2000, 0)["levels"] == [100, 10, 2]
 
 
+def test_every_step_looks_at_every_row() -> None:
+    found = vectors.all_rows(2000, 0)
+    assert found["n_clusters"] == 100 and 1 <= found["steps"] <= 5
+    np.testing.assert_allclose(found["cpu_seconds_a_step"] * (found["steps"] + 1), found["cpu_seconds"])
+    np.testing.assert_allclose(found["cpu_nanoseconds_a_step_and_row"] * 2000e-9, found["cpu_seconds_a_step"])
+
+
+def test_the_sizes_of_the_growth_are_what_their_names_say() -> None:
+    wanted = scenario("kmeans-growth")
+    assert wanted.once and speed.parts(wanted) == vectors.GROWTH
+    assert vectors.PARTS["rows-10000"](2_000_000, 0)["n"] == 2000
+
+
+def test_growth_by_hand() -> None:
+    runs = {f"rows-{n}": [{"n": n, "seconds": 1.0, "cpu_seconds_a_step": n * 2e-6}] for n in (10_000, 1_000, 100)}
+    found = speed.conclusions(scenario("kmeans-growth"), runs)
+    assert found == {"growth": {"sizes": [100, 1000, 10000], "cpu_seconds": [0.0002, 0.002, 0.02], "exponent": 1.0}}
+
+
 def test_conclusions_by_hand() -> None:
     runs = {
         name: [{"seconds": seconds, "cpu_seconds": seconds, "inertia": 2.0, "n": n}]

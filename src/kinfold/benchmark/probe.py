@@ -99,23 +99,3 @@ def linear_svm(x: Matrix, y: Labels, *, cost: float = COST, steps: int = STEPS) 
     found = minimize(loss, np.zeros((d + 1) * k), jac=True, method="L-BFGS-B", options={"maxiter": steps})
     theta = found.x.reshape(d + 1, k).astype(np.float32)
     return theta[:-1], theta[-1]
-
-
-def table(results: dict[str, dict[str, Any]]) -> str:
-    """Coates-Ng: published beside ours, by dictionary and size."""
-    from kinfold.benchmark import published
-
-    lines = ["| dictionary and encoder | atoms | published | here | on its training part | CPU s | peak MB |\n"]
-    lines.append("| --- | --- | --- | --- | --- | --- | --- |\n")
-    for figure in published.FIGURES:
-        if figure.method.startswith("Coates-Ng") and figure.status == "published" and figure.acc is not None:
-            what, atoms = figure.method.removeprefix("Coates-Ng ").rsplit(" ", 1)
-            lines.append(f"| {what} | {atoms} | {100 * figure.acc:g} | — | — | — | — |\n")
-    for name, one in results.items():
-        if name.startswith("coates-ng-"):
-            what = one["parameters"].get("dictionary", "kmeans")
-            test, fitted = (f"{100 * one['metrics'][part]['mean']:.1f}" for part in ("acc_test", "acc_train"))
-            cost = f"{one['cpu_seconds']['mean']:,.0f} | {one['peak_mb']:,}"
-            lines.append(f"| {what} | {one['parameters']['n_atoms']} | — | **{test}** | {fitted} | {cost} |\n")
-    words = "Accuracy in per cent of a linear machine on the test part of CIFAR-10; here on a copy re-coded as JPEG."
-    return "".join(lines) + f"\n{words} Made by `kinfold benchmark coates-ng --data DIR`.\n"

@@ -48,6 +48,8 @@ def parts(scenario: Scenario) -> Sequence[str]:
         return ("training", "plain", "matmul")
     if scenario.algorithm in ("kmeans", "hierarchical_kmeans"):
         return vectors.KMEANS if scenario.algorithm == "kmeans" else vectors.HIERARCHY
+    if scenario.algorithm == "kmeans_growth":
+        return vectors.GROWTH
     if scenario.algorithm == "views":
         kind = scenario.parameters["kind"]
         return (f"batches-{kind}", f"torchvision-{kind}")
@@ -66,6 +68,8 @@ def conclusions(scenario: Scenario, runs: Mapping[str, list[dict[str, Any]]]) ->
         return training.conclusions(runs)
     if scenario.algorithm in ("kmeans", "hierarchical_kmeans"):
         return vectors.conclusions(runs)
+    if scenario.algorithm == "kmeans_growth":
+        return vectors.growth(runs)
     if scenario.algorithm == "views":
         return viewing.conclusions(runs)
     n = int(scenario.parameters["n"])

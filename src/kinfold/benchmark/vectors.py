@@ -6,6 +6,9 @@ file lies in the temporary folder, 256 bytes a vector, and is made once; it may 
 The parts "codebook" and "faiss" do the same: 20 steps on 256 random rows a cluster from random rows, then all rows
 are assigned. "growing" is how `kinfold.ops.kmeans` does it by itself. "quick" stands against "minibatch", which is
 scikit-learn's MiniBatchKMeans as it comes: fewer rows and steps for at most its inertia.
+
+The parts "rows-…" are for how the cost grows with the number of vectors: 100 clusters, five steps that all look at all
+rows, and the assignment.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ STEPS = 20
 BLOCK = 65_536
 
 KMEANS = ("codebook", "growing", "quick", "faiss", "minibatch", "codebook-tenth")
+GROWTH = tuple(f"rows-{n}" for n in (10_000_000, 1_000_000, 100_000, 10_000))
 HIERARCHY = ("hierarchy", "hierarchy-tenth")
 
 
@@ -116,6 +120,38 @@ def hierarchy(n: int, seed: int) -> dict[str, Any]:
     return {**usage._asdict(), "n": n, "levels": sizes}
 
 
+def all_rows(n: int, seed: int, k: int = 100, steps: int = 5) -> dict[str, Any]:
+    """`kinfold.ops.kmeans` where every step looks at every row of the file.
+
+    What a step costs is the CPU seconds divided by the steps that were done and one more, the assignment at the end,
+    which looks at every row too.
+    """
+    from kinfold.ops.kmeans import kmeans
+
+    x = vectors(n, seed)
+    kmeans(np.asarray(x[:200]), 2)
+    found, usage = timed(lambda: kmeans(x, k, n_iterations=steps, growing=False, start="random", seed=seed))
+    passes = len(found.history) + 1
+    return {
+        **usage._asdict(),
+        "n": n,
+        "n_clusters": k,
+        "steps": len(found.history),
+        "cpu_seconds_a_step": usage.cpu_seconds / passes,
+        "cpu_nanoseconds_a_step_and_row": 1e9 * usage.cpu_seconds / passes / n,
+        "inertia": found.inertia / n,
+    }
+
+
+def growth(runs: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """How the CPU seconds of a step grow with the number of rows."""
+    cost = {int(each[0]["n"]): float(np.mean([r["cpu_seconds_a_step"] for r in each])) for each in runs.values()}
+    sizes = sorted(cost)
+    seconds = [cost[n] for n in sizes]
+    exponent = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+    return {"growth": {"sizes": sizes, "cpu_seconds": [round(s, 6) for s in seconds], "exponent": round(exponent, 2)}}
+
+
 def conclusions(runs: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Ratios on the same data in one run, and how the cost grows with n."""
     cpu = {name: float(np.mean([r["cpu_seconds"] for r in each])) for name, each in runs.items()}
@@ -144,4 +180,8 @@ PARTS: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "minibatch": minibatch,
     "hierarchy": hierarchy,
     "hierarchy-tenth": lambda n, seed: hierarchy(n // 10, seed),
+    "rows-10000000": all_rows,
+    "rows-1000000": lambda n, seed: all_rows(n // 10, seed),
+    "rows-100000": lambda n, seed: all_rows(n // 100, seed),
+    "rows-10000": lambda n, seed: all_rows(n // 1000, seed),
 }

@@ -14,5 +14,6 @@ def speed() -> Iterator[Scenario]:
     yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
     yield Scenario("kmeans-10m", "speed", "speed", "kmeans", parameters={"n": 10_000_000}, once=True)
     yield Scenario("hierarchical-10m", "speed", "speed", "hierarchical_kmeans", parameters={"n": 10_000_000}, once=True)
+    yield Scenario("kmeans-growth", "speed", "speed", "kmeans_growth", parameters={"n": 10_000_000}, once=True)
     yield Scenario("views-mnist", "speed", "speed", "views", parameters={"n": 2_000, "kind": "grey"})
     yield Scenario("views-cifar10", "speed", "speed", "views", parameters={"n": 1_000, "kind": "colour"})

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from kinfold.benchmark import published, tables
+from kinfold.benchmark import published
 from kinfold.benchmark.datasets import SETS
 from kinfold.benchmark.invariance import SHOWN
 from kinfold.benchmark.scenarios import SCENARIOS
-from kinfold.benchmark.tables import NOTHING, Results
+from kinfold.benchmark.tables.cells import NOTHING, Results, goal, made, mean, metric, printed, table, worst
 
 COMMAND = "kinfold benchmark iic --data DIR"
 MAIN = ("usps-default", "mnist-test-default", "mnist-full-default", "mnist-full-paper")
@@ -18,7 +16,7 @@ def clusters(results: Results) -> str:
     """Presets beside what was published."""
     head = ["what", "n", "published ACC", "goal ACC", "Kinfold ACC", "worst seed", "NMI", "ARI", "k-means ACC", "CPU s"]
     rows = [_row(f"iic-{name}", results) for name in MAIN]
-    text = tables._table(head, rows) + tables._made(f"{COMMAND} --preset all", "iic-*.json")
+    text = table(head, rows) + made(f"{COMMAND} --preset all", "iic-*.json")
     return text + f"Published: {published.IIC_QUOTED}. One run at the epoch that labels chose; ours are means.\n"
 
 
@@ -28,13 +26,13 @@ def few_labels(results: Results) -> str:
     ours, parameters = results.get(identifier), SCENARIOS[identifier].parameters
     head = ["clusters named by", "labels", "goal ACC", "ACC on the test part"]
     rows = [
-        ["all sub-heads of both heads", "600", f"≥ {published.IIC_GOALS[identifier]:.3f}", tables._metric(ours, "acc")],
+        ["all sub-heads of both heads", "600", goal(published.IIC_GOALS[identifier]), metric(ours, "acc")],
         ["the sub-head that names the labelled best (the paper's way)", "600", NOTHING,
-         tables._metric(ours, "acc_best_head")],
-        ["the same", "60,000", NOTHING, tables._metric(ours, "acc_best_head_all_labels")],
+         metric(ours, "acc_best_head")],
+        ["the same", "60,000", NOTHING, metric(ours, "acc_best_head_all_labels")],
     ]  # fmt: skip
-    made = tables._made(f"kinfold benchmark {identifier} --data DIR", f"{identifier}.json")
-    return tables._table(head, rows) + made + f"{parameters['n_clusters']} clusters, MNIST's 60,000 training images.\n"
+    text = table(head, rows) + made(f"kinfold benchmark {identifier} --data DIR", f"{identifier}.json")
+    return text + f"{parameters['n_clusters']} clusters, MNIST's 60,000 training images.\n"
 
 
 def first_steps(results: Results) -> str:
@@ -43,26 +41,20 @@ def first_steps(results: Results) -> str:
     ours = results.get(identifier)
     head = ["head", *(f"step {step}" for step in SHOWN), "mean"]
     rows = [
-        [name, *(tables._metric(ours, f"loss_{letter}_{step}") for step in SHOWN),
-         tables._metric(ours, f"loss_{letter}_mean")]
+        [name, *(metric(ours, f"loss_{letter}_{step}") for step in SHOWN),
+         metric(ours, f"loss_{letter}_mean")]
         for letter, name in (("A", "overclustering, 70 clusters"), ("B", "main, 10 clusters"))
     ]  # fmt: skip
-    made = tables._made(f"kinfold benchmark {identifier} --data DIR", f"{identifier}.json")
-    return tables._table(head, rows) + made
+    return table(head, rows) + made(f"kinfold benchmark {identifier} --data DIR", f"{identifier}.json")
 
 
 def _row(identifier: str, results: Results) -> list[str]:
     scenario, ours = SCENARIOS[identifier], results.get(identifier)
     name = str(scenario.dataset)
     shown = published.figure(name, "IIC") if scenario.preset == "paper" else None
-    goal = published.IIC_GOALS.get(identifier)
     return [
         f"{SETS[name].title}, preset {scenario.preset}", f"{SETS[name].n:,}",
-        NOTHING if shown is None else tables._printed(shown.acc), NOTHING if goal is None else f"≥ {goal:.3f}",
-        tables._metric(ours, "acc"), _worst(ours), tables._metric(ours, "nmi"), tables._metric(ours, "ari"),
-        tables._metric(results.get(f"kmeans-pixels-{name}"), "acc"), tables._mean(ours, "cpu_seconds"),
+        NOTHING if shown is None else printed(shown.acc), goal(published.IIC_GOALS.get(identifier)),
+        metric(ours, "acc"), worst(ours), metric(ours, "nmi"), metric(ours, "ari"),
+        metric(results.get(f"kmeans-pixels-{name}"), "acc"), mean(ours, "cpu_seconds"),
     ]  # fmt: skip
-
-
-def _worst(ours: dict[str, Any] | None) -> str:
-    return NOTHING if ours is None else f"{min(ours['metrics']['acc']['values']):.3f}"

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from kinfold.benchmark import published, tables
+from kinfold.benchmark import published
 from kinfold.benchmark.datasets import SETS
 from kinfold.benchmark.scenarios import SCENARIOS
 from kinfold.benchmark.scenarios.imsat import CHANGES
-from kinfold.benchmark.tables import NOTHING, Results
+from kinfold.benchmark.tables.cells import (
+    NOTHING,
+    Result,
+    Results,
+    change,
+    goal,
+    made,
+    mean,
+    metric,
+    printed,
+    table,
+    worst,
+)
 
 COMMAND = "kinfold benchmark imsat --data DIR"
 MAIN = ("usps-default", "mnist-test-default", "mnist-full-default", "mnist-full-paper", "rpt-mnist-full-paper")
@@ -19,16 +29,15 @@ def clusters(results: Results) -> str:
     """Presets and unequal classes, then one change of the default preset a row."""
     head = ["what", "n", "published ACC", "goal ACC", "Kinfold ACC", "worst seed", "NMI", "ARI", "k-means ACC", "CPU s"]
     rows = [_row(f"imsat-{name}", results) for name in (*MAIN, *UNEQUAL)]
-    text = tables._table(head, rows) + tables._made(f"{COMMAND} --preset all", "imsat-*.json")
+    text = table(head, rows) + made(f"{COMMAND} --preset all", "imsat-*.json")
     text += f"Published: {published.IMSAT_QUOTED}.\n"
-    found = {change: results.get(f"imsat-usps-{change}") for change in CHANGES}
+    found = {what: results.get(f"imsat-usps-{what}") for what in CHANGES}
     if not any(found.values()):
         return text + f"\nWhat each part brings, on USPS: not measured yet, `{COMMAND} --only usps`.\n"
     lines = [["default preset", "", *_scores(results.get("imsat-usps-default"))]]
-    for change, parameters in CHANGES.items():
-        what = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
-        lines.append([change.replace("-", " "), f"`{what}`", *_scores(found[change])])
-    return text + "\n" + tables._table(["change, on USPS", "parameters", "ACC", "worst seed", "CPU s"], lines)
+    for what, parameters in CHANGES.items():
+        lines.append([what.replace("-", " "), change(parameters), *_scores(found[what])])
+    return text + "\n" + table(["change, on USPS", "parameters", "ACC", "worst seed", "CPU s"], lines)
 
 
 def codes(results: Results) -> str:
@@ -39,9 +48,8 @@ def codes(results: Results) -> str:
         ours = results.get(identifier)
         names = ("map", "precision_first", "precision_radius")
         used = NOTHING if ours is None else f"{ours['metrics']['n_codes']['mean']:,.0f}"
-        rows.append([preset, *(tables._metric(ours, name) for name in names), used, tables._mean(ours, "cpu_seconds")])
-    made = tables._made("kinfold benchmark imsat-hash-mnist-full --data DIR", "imsat-hash-*.json")
-    return tables._table(head, rows) + made
+        rows.append([preset, *(metric(ours, name) for name in names), used, mean(ours, "cpu_seconds")])
+    return table(head, rows) + made("kinfold benchmark imsat-hash-mnist-full --data DIR", "imsat-hash-*.json")
 
 
 def _row(identifier: str, results: Results) -> list[str]:
@@ -51,15 +59,13 @@ def _row(identifier: str, results: Results) -> list[str]:
     what += "".join(f", {key}" for key in scenario.parameters if key != "regularizer")
     method = "IMSAT (RPT)" if scenario.parameters else "IMSAT (VAT)"
     shown = published.figure(name, method) if scenario.preset == "paper" else None
-    goal = published.IMSAT_GOALS.get(identifier)
     return [
         what + (", random changes (RPT)" if "regularizer" in scenario.parameters else ""), f"{SETS[name].n:,}",
-        NOTHING if shown is None else tables._printed(shown.acc), NOTHING if goal is None else f"≥ {goal:.3f}",
-        *_scores(ours)[:2], tables._metric(ours, "nmi"), tables._metric(ours, "ari"),
-        tables._metric(results.get(f"kmeans-pixels-{name}"), "acc"), tables._mean(ours, "cpu_seconds"),
+        NOTHING if shown is None else printed(shown.acc), goal(published.IMSAT_GOALS.get(identifier)),
+        *_scores(ours)[:2], metric(ours, "nmi"), metric(ours, "ari"),
+        metric(results.get(f"kmeans-pixels-{name}"), "acc"), mean(ours, "cpu_seconds"),
     ]  # fmt: skip
 
 
-def _scores(ours: dict[str, Any] | None) -> list[str]:
-    worst = NOTHING if ours is None else f"{min(ours['metrics']['acc']['values']):.3f}"
-    return [tables._metric(ours, "acc"), worst, tables._mean(ours, "cpu_seconds")]
+def _scores(ours: Result | None) -> list[str]:
+    return [metric(ours, "acc"), worst(ours), mean(ours, "cpu_seconds")]

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from tests.handmade import by_id, result, row
+
+from kinfold.benchmark.tables import jule
+
+
+def test_the_table_of_jule_by_hand() -> None:
+    found = by_id(result("jule-umist-default", "umist", 0.951), result("kmeans-pixels-umist", "umist", 0.6))
+    text = jule.clusters(found)
+    expected = ["UMIST", "575", "20", "0.877 / —", "≥ 0.930", "0.951 ± 0.012", "0.951 ± 0.012", "0.951 ± 0.012"]
+    assert row(text, "UMIST") == [*expected, "0.600 ± 0.012", "—", "100", "3,700 (37.0 times)", "1,234"]
+    assert row(text, "USPS")[5] == "—"
+    assert "`kinfold benchmark jule --data DIR`" in text
+    assert "†" not in text
+
+
+def test_pretrained_scores_carry_their_mark_and_the_baseline_of_the_same_features() -> None:
+    ours = result("jule-flowers5-default", "flowers5", 0.8, pretrained="efficientnet-lite0")
+    beside = result("kmeans-features-flowers5", "flowers5", 0.7, pretrained="efficientnet-lite0")
+    text = jule.clusters(by_id(ours, beside))
+    assert row(text, "flowers5")[5] == "0.800 ± 0.012 †"
+    assert row(text, "flowers5")[8] == "0.700 ± 0.012 †"
+    assert "† with a backbone trained on ImageNet labels" in text
+
+
+def test_the_ablation_has_a_row_a_change() -> None:
+    found = by_id(
+        result("jule-umist-default", "umist", 0.95),
+        result("jule-umist-paper", "umist", 0.88, preset="paper"),
+        result("ablation-umist-no-views", "umist", 0.91, preset="default", parameters={"view_strength": 0.0}),
+        result("ablation-cmu-pie-no-views", "cmu-pie", 0.99, preset="default", parameters={"view_strength": 0.0}),
+        result("ablation-umist-released-x", "umist", 0.8, preset="paper", parameters={"as_released": ["x"]}),
+    )
+    text = jule.ablation(found)
+    assert row(text, "**preset default**") == ["**preset default**", "", "0.950 ± 0.012", "—"]
+    assert row(text, "no views") == ["no views", "`view_strength=0.0`", "0.910 ± 0.012", "0.990 ± 0.012"]
+    assert row(text, "**preset paper**") == ["**preset paper**", "", "0.880 ± 0.012", "—"]
+    assert row(text, "released x") == ["released x", "`as_released=['x']`", "0.800 ± 0.012", "—"]
+
+
+def test_sets_of_ones_own_keep_their_row_with_figure_source_and_command() -> None:
+    cells = row(jule.own({}), "FRGC")
+    assert cells[2] == "0.57 / — / —"
+    assert cells[-1] == "`kinfold benchmark jule --data DIR --only frgc`"
+    assert "0.574" not in jule.own({})
