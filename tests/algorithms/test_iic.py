@@ -206,6 +206,8 @@ def test_digits_reach_their_band() -> None:
         ((12, 5, 7), {"n_overclusters": 0}),
         ((12, 12, 9, 3), {"sobel": False, "backbone": "net6c", "passes": "ABB"}),
         ((12, 12, 12), {"backbone": "perceptron", "views": "crops"}),
+        ((12, 12, 12), {"backbone": "convnet"}),
+        ((12, 12, 12, 3), {"backbone": "convnet", "views": "crops"}),
         ((20, 6), {}),
         ((20, 6), {"preset": "paper"}),
     ],

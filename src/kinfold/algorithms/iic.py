@@ -38,7 +38,7 @@ from kinfold.data.images import Images
 from kinfold.data.sample import even
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.nn.backbones import PHOTOGRAPH, Shrink, Sphere, Standardize, chosen, net6c, perceptron, shrunk
+from kinfold.nn.backbones import PHOTOGRAPH, Shrink, Sphere, Standardize, chosen, net6c, network, perceptron, shrunk
 from kinfold.nn.edges import Sobel
 from kinfold.nn.residual import net5g
 from kinfold.nn.two_heads import Answer, CentralCrop, TwoHeads, first_weights, linear_answer
@@ -137,7 +137,8 @@ class IIC(DeepClusterer[IICState]):
     preset : {"default", "paper"}
         Where every parameter that is None takes its value from, for the kind of image at hand.
     backbone : str
-        "net6c" (digits), "net5g" (small colour images), "perceptron" (vectors), or a pretrained one
+        "net6c" (digits), "net5g" (small colour images), "convnet" (two convolutions, as the other algorithms of this
+        package have), "perceptron" (vectors), or a pretrained one
         ("efficientnet-lite0", "timm:NAME") whose features are computed once and frozen. "auto" decides by the images.
     image_size : int or (h, w), optional
         Resize images to this.
@@ -328,6 +329,10 @@ class IIC(DeepClusterer[IICState]):
             trunk += [Sobel()] if known["sobel"] else [Standardize((seen[0], 1, 1))] if known["normalize"] else []
             trunk += net6c(n_channels, width=width, kernel=known["kernel"]) if name == "net6c" else []
             trunk += net5g(n_channels, width=width) if name == "net5g" else []
+        elif name == "convnet":
+            looked = look(torch.zeros(1, *seen)).shape[2:]
+            trunk += [Sobel()] if known["sobel"] else []
+            trunk.append(network(name, (2 if known["sobel"] else seen[0], *looked), width=known["width"]).body)
         else:
             trunk += [nn.Flatten(), *perceptron(look(torch.zeros(1, *seen)).numel())[:-2]]
         over = self.n_clusters * known["over"] if self.n_overclusters is None else self.n_overclusters
@@ -564,10 +569,12 @@ class IIC(DeepClusterer[IICState]):
         if self._set("views") not in ("crops", "swayed"):
             raise InputError(f"views is {self.views!r}; expected 'crops' or 'swayed'.")
         name = self._backbone(images.shape)
-        if name not in ("net6c", "net5g", "perceptron", "efficientnet-lite0") and not name.startswith("timm:"):
+        if name not in ("net6c", "net5g", "convnet", "perceptron", "efficientnet-lite0") and not name.startswith(
+            "timm:"
+        ):
             raise InputError(
-                f"backbone is {name!r}; expected 'auto', 'net6c', 'net5g', 'perceptron', 'efficientnet-lite0' or "
-                "'timm:NAME'."
+                f"backbone is {name!r}; expected 'auto', 'net6c', 'net5g', 'convnet', 'perceptron', "
+                "'efficientnet-lite0' or 'timm:NAME'."
             )
         if images.is_vectors and (name != "perceptron" or self._set("views") == "crops" or self._set("sobel")):
             raise InputError(

@@ -42,7 +42,7 @@ def test_the_table_of_deepcluster_by_hand() -> None:
     expected = ["70,000", "0.656", "≥ 0.656", "0.700 ± 0.012", *beside[1:], *beside, "100"]
     assert row(text, "MNIST-full, v1")[1:] == expected
     assert row(text, "MNIST-full, v2")[2:5] == ["—", "≥ 0.900", "—"]
-    assert row(text, "`variant='v1', assignment='pic'`")[1:] == ["0.800 ± 0.012", *beside[1:], "100"]
+    assert row(text, "`variant='v1', final='kmeans', assignment='pic'`")[1:] == ["0.800 ± 0.012", *beside[1:], "100"]
     assert features.deepcluster({}) == "Not measured yet: `kinfold benchmark deepcluster --data DIR`\n"
 
 

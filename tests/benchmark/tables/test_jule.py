@@ -28,12 +28,13 @@ def test_the_ablation_has_a_row_a_change() -> None:
     found = by_id(
         result("jule-umist-default", "umist", 0.95),
         result("jule-umist-paper", "umist", 0.88, preset="paper"),
-        result("ablation-umist-no-views", "umist", 0.91, preset="default", parameters={"view_strength": 0.0}),
-        result("ablation-cmu-pie-no-views", "cmu-pie", 0.99, preset="default", parameters={"view_strength": 0.0}),
+        result("ablation-umist-no-views", "umist", 0.91, preset="fast", parameters={"view_strength": 0.0}),
+        result("ablation-cmu-pie-no-views", "cmu-pie", 0.99, preset="fast", parameters={"view_strength": 0.0}),
         result("ablation-umist-released-x", "umist", 0.8, preset="paper", parameters={"as_released": ["x"]}),
     )
     text = jule.ablation(found)
     assert row(text, "**preset default**") == ["**preset default**", "", "0.950 ± 0.012", "—"]
+    assert row(text, "**preset fast**") == ["**preset fast**", "", "—", "—"]
     assert row(text, "no views") == ["no views", "`view_strength=0.0`", "0.910 ± 0.012", "0.990 ± 0.012"]
     assert row(text, "**preset paper**") == ["**preset paper**", "", "0.880 ± 0.012", "—"]
     assert row(text, "released x") == ["released x", "`as_released=['x']`", "0.800 ± 0.012", "—"]

@@ -84,6 +84,8 @@ def ablations() -> Iterator[Scenario]:
         for change, parameters in ABLATIONS.items():
             yield Scenario(f"ablation-{name}-{change}", "ablation", "cluster", "JULE", name, "fast", parameters)
     for name in WITH_DEFECTS:
+        joined = {"smallest": 0.2}
+        yield Scenario(f"ablation-{name}-stray-groups-join", "ablation", "cluster", "JULE", name, "paper", joined)
         for defect in (*((d,) for d in DEFECTS), DEFECTS):
             change = "all-defects" if defect == DEFECTS else defect[0]
             yield Scenario(

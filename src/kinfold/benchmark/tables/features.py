@@ -87,7 +87,24 @@ def deepcluster(results: Results) -> str:
             changes.append([change(scenario.parameters), *scores, mean(ours, "cpu_seconds")])
     text = table(head, rows) + made(command, "deepcluster-*.json") + f"Published: {published.IIC}, best epoch.\n"
     text += "\n" + table(["on MNIST-test", "ACC", "NMI", "AMI", "CPU s"], sorted(changes))
-    return text + "\nWith more clusters than classes read AMI: NMI rises with their number alone, ACC falls.\n"
+    text += "\nWith more clusters than classes read AMI: NMI rises with their number alone, ACC falls.\n"
+    return text + "\n" + _layers(results)
+
+
+def _layers(results: Results) -> str:
+    """A linear probe on the best layer and on the features, less that of a network that has not learnt."""
+    head = ["linear probe on CIFAR-10", "pixels", "random network, best layer / features", "learnt", "gain", "goal"]
+    head += ["NMI with the pseudo-labels before: second round, last", "CPU s"]
+    rows = []
+    for scenario in SCENARIOS.values():
+        if scenario.task == "layers":
+            ours = results.get(scenario.id)
+            cells = [pair(ours, each, f"{each}_output") for each in ("random", "learnt", "gain")]
+            rows.append([
+                str(scenario.parameters["variant"]), metric(ours, "pixels"), *cells, "≥ 0.100",
+                pair(ours, "nmi_previous_second", "nmi_previous_last"), mean(ours, "cpu_seconds"),
+            ])  # fmt: skip
+    return table(head, rows)
 
 
 def transfer(results: Results) -> str:
