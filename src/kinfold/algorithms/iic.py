@@ -256,7 +256,7 @@ class IIC(DeepClusterer[IICState]):
         first_weights(net, gain=GAIN if self.preset == "default" else None)
         some = torch.randperm(n, generator=generator)[:10_000].numpy()
         x = pixels(images, some, run).cpu()
-        looked = net.look(x)
+        looked = Sobel()(net.look(x)) if self._set("sobel") else net.look(x)
         for layer in net.trunk.modules():
             if isinstance(layer, Standardize):
                 layer.measure(looked.flatten(1) if layer.mean.ndim == 1 else looked)
