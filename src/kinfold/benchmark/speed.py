@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kinfold.benchmark import published, training, vectors, viewing
+from kinfold.benchmark import passes, published, training, vectors, viewing
 from kinfold.benchmark.measure import Usage, timed
 from kinfold.benchmark.scenarios import Scenario
 
@@ -46,6 +46,8 @@ def parts(scenario: Scenario) -> Sequence[str]:
         return ("sparse", "dense")
     if scenario.algorithm == "training":
         return ("training", "plain", "matmul")
+    if scenario.algorithm == "passes":
+        return passes.PARTS
     if scenario.algorithm in ("kmeans", "hierarchical_kmeans"):
         return vectors.KMEANS if scenario.algorithm == "kmeans" else vectors.HIERARCHY
     if scenario.algorithm == "kmeans_growth":
@@ -66,6 +68,8 @@ def conclusions(scenario: Scenario, runs: Mapping[str, list[dict[str, Any]]]) ->
         return {"ratio": _ratio("the dense numpy loop", mean["dense"] / mean["sparse"]), "same_partition": same}
     if scenario.algorithm == "training":
         return training.conclusions(runs)
+    if scenario.algorithm == "passes":
+        return passes.conclusions(runs)
     if scenario.algorithm in ("kmeans", "hierarchical_kmeans"):
         return vectors.conclusions(runs)
     if scenario.algorithm == "kmeans_growth":
@@ -258,6 +262,8 @@ PARTS: dict[str, Part] = {
     "sparse": sparse,
     "dense": dense,
     "training": training.jule,
+    "imsat": passes.imsat,
+    "iic": passes.iic,
     "plain": training.plain,
     "matmul": training.matmul,
     **vectors.PARTS,

@@ -63,4 +63,6 @@ def test_the_table_of_views_by_hand() -> None:
     one["parts"]["torchvision-grey"]["views_per_cpu_second"] = 3000.0
     text = scale.views(by_id(one))
     assert row(text, "grey") == ["grey, 28 px, as for MNIST", "1,000", "36,000", "3,000", "12"]
+    share = {"scenario": "information-training-share", "share_of_bare_passes": {"imsat": 0.734, "iic": 0.9}}
+    assert "IMSAT 73 %, IIC 90 %" in scale.views(by_id(one, share))
     assert scale.views({}) == "Not measured yet: `kinfold benchmark speed --only views-mnist`\n"

@@ -12,6 +12,7 @@ def speed() -> Iterator[Scenario]:
         yield Scenario(f"agglomerate-{n}", "speed", "speed", "agglomerate", parameters={"n": n})
     yield Scenario("agglomerate-dense-3000", "speed", "speed", "agglomerate_dense", parameters={"n": 3_000})
     yield Scenario("jule-training-throughput", "speed", "speed", "training", parameters={"n": 6_000})
+    yield Scenario("information-training-share", "speed", "speed", "passes", parameters={"n": 5_000})
     yield Scenario("kmeans-10m", "speed", "speed", "kmeans", parameters={"n": 10_000_000}, once=True)
     yield Scenario("hierarchical-10m", "speed", "speed", "hierarchical_kmeans", parameters={"n": 10_000_000}, once=True)
     yield Scenario("kmeans-growth", "speed", "speed", "kmeans_growth", parameters={"n": 10_000_000}, once=True)

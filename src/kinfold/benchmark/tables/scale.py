@@ -115,4 +115,12 @@ def views(results: Results) -> str:
         parts = [result["parts"][f"{who}-{kind}"] for who in ("batches", "torchvision")]
         rates = [f"{part['views_per_cpu_second']:,.0f}" for part in parts]
         rows.append([LIKE[kind], f"{parts[0]['n']:,.0f}", *rates, f"{result['ratio']['value']:g}"])
-    return table(head, rows) + made("kinfold benchmark speed", "views-*.json", "Mean over seeds.")
+    text = table(head, rows) + made("kinfold benchmark speed", "views-*.json", "Mean over seeds.")
+    shares = results.get("information-training-share", {}).get("share_of_bare_passes", {})
+    if shares:
+        shown = ", ".join(f"{name.upper()} {100 * share:.0f} %" for name, share in shares.items())
+        text += (
+            "\nTraining reaches this share of the rate of the same passes through the same layers without views and "
+        )
+        text += f"information: {shown} (`information-training-share.json`).\n"
+    return text
