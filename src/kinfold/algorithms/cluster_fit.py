@@ -12,8 +12,6 @@ that it clusters.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,20 +24,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.data.images import Images
-from kinfold.data.sample import shuffled
 from kinfold.data.views import flip, moved
 from kinfold.errors import InputError
-from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.nn.backbones import Network, measure, network
-from kinfold.nn.heads import NearestCentre
+from kinfold.estimator import Record, State
+from kinfold.feature_learner import N_FEATURES, FeatureLearner
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.pixels import pixel_features
 from kinfold.results import Clustering
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import fit_epoch
 
 Labels = npt.NDArray[np.int64]
-N_FEATURES = 160
 GAIN = 10.0  # features have unit length; a softmax of them needs more room
 GROUPS_A_CLUSTER = 10
 LEAST_GROUP = 5  # images in a group on average, at least
@@ -64,7 +59,7 @@ class ClusterFitState(State):
     step: int = 0
 
 
-class ClusterFit(DeepClusterer[ClusterFitState]):
+class ClusterFit(FeatureLearner[ClusterFitState]):
     """Cluster images by the features of a network that was fitted to another model's clusters.
 
     Parameters
@@ -136,28 +131,14 @@ class ClusterFit(DeepClusterer[ClusterFitState]):
         self.initial = initial
         self.random_state = random_state
 
-    @classmethod
-    def _small(cls) -> dict[str, Any]:
-        return {"n_clusters": 3, "n_epochs": 2, "batch_size": 20, "width": 8}
-
-    def _prepare(self, images: Images, run: Runtime) -> Images:
-        """Frozen features or smaller images, computed once."""
-        front = self._network(images.shape).front
-        return images if isinstance(front, nn.Identity) else through(front, images, run, cache="seen.npy")
-
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
     def _start(self, images: Images, run: Runtime) -> ClusterFitState:
         """The teacher's groups, and a network that knows nothing."""
-        if self.n_clusters is None:
-            raise InputError("ClusterFit needs n_clusters, a whole number; JULE estimates it where it is not known.")
-        if self.n_epochs < 1:
-            raise InputError(f"n_epochs is {self.n_epochs}; expected at least 1.")
+        self._check_counts()
         generator = self._generator()
         groups = self._groups(images, generator)
-        net = self._network(self._raw_shape)
-        some = np.sort(torch.randperm(len(images), generator=generator)[:5000].numpy())
-        measure(net, pixels(images, some, run).cpu())
+        net = self._fresh(images, generator, run)
         head = nn.Linear(N_FEATURES, int(groups.max()) + 1)
         weights = [w for part in (net, head) for w in part.parameters() if w.requires_grad]
         optimizer = torch.optim.AdamW(weights, self.learning_rate, weight_decay=1e-4)
@@ -168,27 +149,9 @@ class ClusterFit(DeepClusterer[ClusterFitState]):
 
     def _round(self, state: ClusterFitState, images: Images, run: Runtime) -> Record:
         loss, view = partial(self._told, state=state, run=run), partial(mildly, strength=self.view_strength)
-        value = fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)), view=view)
-        features = embed(state.net, images, run)
-        seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
-        state.labels = kmeans(features.numpy(), self._k, n_starts=5, seed=seed, run=run).labels
-        if state.round + 1 == self.n_epochs:
-            state.features = features
+        value = fit_epoch(state, images, loss, run, batches=self._falling(state, len(images)), view=view)
+        self._cluster(state, images, run)
         return Record(value, self._k)
-
-    def _done(self, state: ClusterFitState) -> bool:
-        return state.round >= self.n_epochs
-
-    def _assign(self, state: State) -> nn.Module:
-        """The nearest centre."""
-        return NearestCentre.of(cast(Tensor, state.features), state.labels)
-
-    def _network(self, shape: tuple[int, ...]) -> Network:
-        return network(self.backbone, shape, width=self.width, largest_side=self.largest_side, n_features=N_FEATURES)
-
-    @property
-    def _k(self) -> int:
-        return cast(int, self.n_clusters)
 
     # -- the teacher ---------------------------------------------------------------------------------------------------
 
@@ -216,17 +179,6 @@ class ClusterFit(DeepClusterer[ClusterFitState]):
         wanted = torch.from_numpy(cast(Labels, state.groups)[index]).to(features.device)
         with torch.autocast(features.device.type, enabled=False):
             return functional.cross_entropy(cast(nn.Module, state.head)(GAIN * features.float()), wanted)
-
-    def _batches(self, state: ClusterFitState, n: int) -> Iterator[Labels]:
-        """Batches of an epoch; the learning rate falls along a cosine on the way."""
-        total = self.n_epochs * math.ceil(n / self.batch_size)
-        for batch in shuffled(n, self.batch_size, state.generator):
-            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total)))
-            state.step += 1
-            for group in state.optimizer.param_groups if state.optimizer else ():
-                group["lr"] = self.learning_rate * factor
-            if len(batch) > 1:  # batch norm has nothing to say about a single row
-                yield batch
 
 
 def teacher_of(teacher: Any, images: Images) -> npt.NDArray[Any]:

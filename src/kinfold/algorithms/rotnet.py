@@ -16,7 +16,6 @@ Batch, momentum, weight decay and the falls of the rate are the released code's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -31,16 +30,14 @@ from kinfold.data.pretext import quarter_turns
 from kinfold.data.sample import shuffled
 from kinfold.data.views import flip, moved
 from kinfold.errors import InputError
-from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.nn.backbones import Network, measure, network
-from kinfold.nn.heads import NearestCentre
-from kinfold.ops.kmeans import kmeans
+from kinfold.estimator import Record, State
+from kinfold.feature_learner import N_FEATURES, FeatureLearner
+from kinfold.nn.backbones import Network, network
 from kinfold.ops.rotation import together, turn_accuracy, turn_loss
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import fit_epoch
 
 Labels = npt.NDArray[np.int64]
-N_FEATURES = 160
 GAIN = 10.0  # features have unit length; a softmax of them needs more room
 FALLS = ((0.8, 0.008), (0.6, 0.04), (0.3, 0.2), (0.0, 1.0))  # from this share of the epochs on, times the rate
 
@@ -61,7 +58,7 @@ class RotNetState(State):
     told: float = 0.0
 
 
-class RotNet(DeepClusterer[RotNetState]):
+class RotNet(FeatureLearner[RotNetState]):
     """Cluster images by features that tell which way up they are.
 
     Good for photographs, which have a way up; less so for digits, of which half look right either way.
@@ -123,29 +120,19 @@ class RotNet(DeepClusterer[RotNetState]):
         self.initial = initial
         self.random_state = random_state
 
-    @classmethod
-    def _small(cls) -> dict[str, Any]:
-        return {"n_clusters": 3, "n_epochs": 2, "batch_size": 20, "width": 8}
-
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Smaller images, computed once. A frozen network's features have no way up, so it looks at turned images."""
-        front = self._network(images.shape).front
         if len(images.shape) == 3 and self._network(images.shape).pretrained is not None:
             raise InputError("RotNet trains its network, but a pretrained one is frozen; take backbone='convnet'.")
-        return images if isinstance(front, nn.Identity) else through(front, images, run, cache="seen.npy")
+        return super()._prepare(images, run)
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
     def _start(self, images: Images, run: Runtime) -> RotNetState:
         """A fresh network; no image is clustered yet."""
-        if self.n_clusters is None:
-            raise InputError("RotNet needs n_clusters, a whole number; JULE estimates it where it is not known.")
-        if self.n_epochs < 1:
-            raise InputError(f"n_epochs is {self.n_epochs}; expected at least 1.")
+        self._check_counts()
         generator = self._generator()
-        net = self._network(self._raw_shape)
-        some = np.sort(torch.randperm(len(images), generator=generator)[:5000].numpy())
-        measure(net, pixels(images, some, run).cpu())
+        net = self._fresh(images, generator, run)
         turns = nn.Linear(N_FEATURES, 4)
         weights = [w for part in (net, turns) for w in part.parameters() if w.requires_grad]
         optimizer = torch.optim.SGD(weights, self.learning_rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -157,30 +144,17 @@ class RotNet(DeepClusterer[RotNetState]):
         for group in state.optimizer.param_groups if state.optimizer else ():
             group["lr"] = self.learning_rate * next(factor for start, factor in FALLS if share >= start)
         loss = partial(self._turned, state=state, run=run)
-        value = fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)), view=slightly)
-        features = embed(state.net, images, run)
-        seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
-        state.labels = kmeans(features.numpy(), self._k, n_starts=5, seed=seed, run=run).labels
-        if state.round + 1 == self.n_epochs:
-            state.features = features
+        value = fit_epoch(
+            state, images, loss, run, batches=shuffled(len(images), self.batch_size, state.generator), view=slightly
+        )
+        self._cluster(state, images, run)
         return Record(value, self._k, {"told": state.told})
-
-    def _done(self, state: RotNetState) -> bool:
-        return state.round >= self.n_epochs
-
-    def _assign(self, state: State) -> nn.Module:
-        """The nearest centre."""
-        return NearestCentre.of(cast(Tensor, state.features), state.labels)
 
     def _network(self, shape: tuple[int, ...]) -> Network:
         backbone = self.backbone
         if backbone == "auto" and len(shape) == 3:
             backbone = "convnet"
         return network(backbone, shape, width=self.width, largest_side=self.largest_side, n_features=N_FEATURES)
-
-    @property
-    def _k(self) -> int:
-        return cast(int, self.n_clusters)
 
     # -- one epoch -----------------------------------------------------------------------------------------------------
 
@@ -191,9 +165,6 @@ class RotNet(DeepClusterer[RotNetState]):
             logits = cast(nn.Module, state.turns)(GAIN * features.float())
             state.told = turn_accuracy(logits)
             return turn_loss(logits)
-
-    def _batches(self, state: RotNetState, n: int) -> Iterator[Labels]:
-        yield from shuffled(n, self.batch_size, state.generator)
 
 
 def slightly(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -15,8 +15,6 @@ Views, loss, temperature (0.5, the paper's for CIFAR) and the projection of two 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -29,18 +27,14 @@ from torch.nn import functional
 
 from kinfold.data.images import Images
 from kinfold.data.pretext import beside, strong
-from kinfold.data.sample import shuffled
 from kinfold.errors import InputError
-from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.nn.backbones import Network, measure, network
-from kinfold.nn.heads import NearestCentre
-from kinfold.ops.kmeans import kmeans
+from kinfold.estimator import Record, State
+from kinfold.feature_learner import N_FEATURES, FeatureLearner
 from kinfold.ops.rotation import together
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import fit_epoch
 
 Labels = npt.NDArray[np.int64]
-N_FEATURES = 160
 
 
 @dataclass
@@ -59,7 +53,7 @@ class SimclrState(State):
     step: int = 0
 
 
-class SimCLR(DeepClusterer[SimclrState]):
+class SimCLR(FeatureLearner[SimclrState]):
     """Cluster images by features that tell each from all others, whatever the view.
 
     Parameters
@@ -127,24 +121,15 @@ class SimCLR(DeepClusterer[SimclrState]):
         self.initial = initial
         self.random_state = random_state
 
-    @classmethod
-    def _small(cls) -> dict[str, Any]:
-        return {"n_clusters": 3, "n_epochs": 2, "batch_size": 20, "width": 8}
-
-    def _prepare(self, images: Images, run: Runtime) -> Images:
-        """Frozen features or smaller images, computed once."""
-        front = self._network(images.shape).front
-        return images if isinstance(front, nn.Identity) else through(front, images, run, cache="seen.npy")
-
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
     def _start(self, images: Images, run: Runtime) -> SimclrState:
         """A fresh network; no image is clustered yet."""
-        self._check_choices()
+        self._check_counts(batch_size=2)
+        if not self.temperature > 0:
+            raise InputError(f"temperature is {self.temperature}; expected a number above 0.")
         generator = self._generator()
-        net = self._network(self._raw_shape)
-        some = np.sort(torch.randperm(len(images), generator=generator)[:5000].numpy())
-        measure(net, pixels(images, some, run).cpu())
+        net = self._fresh(images, generator, run)
         projection = nn.Sequential(
             nn.Linear(N_FEATURES, N_FEATURES, bias=False), nn.BatchNorm1d(N_FEATURES), nn.ReLU(inplace=True),
             nn.Linear(N_FEATURES, 128),
@@ -158,29 +143,11 @@ class SimCLR(DeepClusterer[SimclrState]):
     def _round(self, state: SimclrState, images: Images, run: Runtime) -> Record:
         strength, loss = self.view_strength, partial(self._contrast, state=state, run=run)
         value = fit_epoch(
-            state, images, loss, run, batches=self._batches(state, len(images)),
+            state, images, loss, run, batches=self._falling(state, len(images)),
             view=lambda x, g: beside(strong(x, g, strength=strength), strong(x, g, strength=strength)),
         )  # fmt: skip
-        features = embed(state.net, images, run)
-        seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
-        state.labels = kmeans(features.numpy(), self._k, n_starts=5, seed=seed, run=run).labels
-        if state.round + 1 == self.n_epochs:
-            state.features = features
+        self._cluster(state, images, run)
         return Record(value, self._k)
-
-    def _done(self, state: SimclrState) -> bool:
-        return state.round >= self.n_epochs
-
-    def _assign(self, state: State) -> nn.Module:
-        """The nearest centre."""
-        return NearestCentre.of(cast(Tensor, state.features), state.labels)
-
-    def _network(self, shape: tuple[int, ...]) -> Network:
-        return network(self.backbone, shape, width=self.width, largest_side=self.largest_side, n_features=N_FEATURES)
-
-    @property
-    def _k(self) -> int:
-        return cast(int, self.n_clusters)
 
     # -- one epoch -----------------------------------------------------------------------------------------------------
 
@@ -191,28 +158,6 @@ class SimCLR(DeepClusterer[SimclrState]):
         views = together(projected, run, copies=2)
         with torch.autocast(views.device.type, enabled=False):
             return contrast(views.float(), self.temperature)
-
-    def _batches(self, state: SimclrState, n: int) -> Iterator[Labels]:
-        """Batches of an epoch, none of a single image; the learning rate falls along a cosine on the way."""
-        total = self.n_epochs * math.ceil(n / self.batch_size)
-        for batch in shuffled(n, self.batch_size, state.generator):
-            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total)))
-            state.step += 1
-            for group in state.optimizer.param_groups if state.optimizer else ():
-                group["lr"] = self.learning_rate * factor
-            if len(batch) > 1:  # one image has no other to be told from
-                yield batch
-
-    def _check_choices(self) -> None:
-        """Refuse choices that do not exist, one sentence each."""
-        if self.n_clusters is None:
-            raise InputError("SimCLR needs n_clusters, a whole number; JULE estimates it where it is not known.")
-        for name in ("n_epochs", "batch_size"):
-            least = 2 if name == "batch_size" else 1
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; expected at least {least}.")
-        if not self.temperature > 0:
-            raise InputError(f"temperature is {self.temperature}; expected a number above 0.")
 
 
 # -- the equation ------------------------------------------------------------------------------------------------------

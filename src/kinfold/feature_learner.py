@@ -1,0 +1,102 @@
+"""What algorithms have in common that learn features first and find the clusters in them with k-means.
+
+RotNet, SimCLR and ClusterFit differ in what they teach a network; how the network is made, looked with after every
+epoch and asked for the clusters of new images is the same, and stands here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from kinfold.data.images import Images
+from kinfold.data.sample import shuffled
+from kinfold.errors import InputError
+from kinfold.estimator import DeepClusterer, State
+from kinfold.nn.backbones import Network, measure, network
+from kinfold.nn.heads import NearestCentre
+from kinfold.ops.kmeans import kmeans
+from kinfold.runtime import Runtime
+from kinfold.train import embed, pixels, through
+
+N_FEATURES = 160
+MEASURED = 5000  # images from which the network takes mean and spread of its input
+STARTS = 5  # of k-means, of which the best counts
+
+S = TypeVar("S", bound=State)
+
+
+class FeatureLearner(DeepClusterer[S]):
+    """Learns features; clusters are those of k-means on them. For subclasses, which state their own parameters."""
+
+    n_clusters: int | None
+    backbone: str
+    n_epochs: int
+    batch_size: int
+    learning_rate: float
+    width: int
+    largest_side: int | None
+
+    @classmethod
+    def _small(cls) -> dict[str, Any]:
+        return {"n_clusters": 3, "n_epochs": 2, "batch_size": 20, "width": 8}
+
+    def _prepare(self, images: Images, run: Runtime) -> Images:
+        """Frozen features or smaller images, computed once."""
+        front = self._network(images.shape).front
+        return images if isinstance(front, nn.Identity) else through(front, images, run, cache="seen.npy")
+
+    def _done(self, state: S) -> bool:
+        return state.round >= self.n_epochs
+
+    def _assign(self, state: State) -> nn.Module:
+        """The nearest centre."""
+        return NearestCentre.of(cast(Tensor, state.features), state.labels)
+
+    def _network(self, shape: tuple[int, ...]) -> Network:
+        return network(self.backbone, shape, width=self.width, largest_side=self.largest_side, n_features=N_FEATURES)
+
+    def _fresh(self, images: Images, generator: torch.Generator, run: Runtime) -> Network:
+        """A network that knows mean and spread of its input, and nothing else."""
+        net = self._network(self._raw_shape)
+        some = np.sort(torch.randperm(len(images), generator=generator)[:MEASURED].numpy())
+        measure(net, pixels(images, some, run).cpu())
+        return net
+
+    def _cluster(self, state: S, images: Images, run: Runtime) -> None:
+        """Labels by k-means on the features as they are now; the last features are kept."""
+        features = embed(state.net, images, run)
+        seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
+        state.labels = kmeans(features.numpy(), self._k, n_starts=STARTS, seed=seed, run=run).labels
+        if state.round + 1 == self.n_epochs:
+            state.features = features
+
+    def _falling(self, state: S, n: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Batches of an epoch, none of a single image; the rate falls along a cosine on the way, by ``state.step``."""
+        total = self.n_epochs * math.ceil(n / self.batch_size)
+        for batch in shuffled(n, self.batch_size, state.generator):
+            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total)))  # type: ignore[attr-defined]
+            state.step += 1  # type: ignore[attr-defined]
+            for group in state.optimizer.param_groups if state.optimizer else ():
+                group["lr"] = self.learning_rate * factor
+            if len(batch) > 1:  # batch norm has nothing to say about a single row, and one image has no other
+                yield batch
+
+    def _check_counts(self, **least: int) -> None:
+        """Refuse what cannot be counted with, one sentence each."""
+        if self.n_clusters is None:
+            name = type(self).__name__
+            raise InputError(f"{name} needs n_clusters, a whole number; JULE estimates it where it is not known.")
+        for name, smallest in ({"n_epochs": 1} | least).items():
+            if getattr(self, name) < smallest:
+                raise InputError(f"{name} is {getattr(self, name)}; expected at least {smallest}.")
+
+    @property
+    def _k(self) -> int:
+        return cast(int, self.n_clusters)
