@@ -100,7 +100,7 @@ def by_faiss(n: int, seed: int) -> dict[str, Any]:
 
 
 def minibatch(n: int, seed: int) -> dict[str, Any]:
-    """scikit-learn's MiniBatchKMeans with its own constants; of many vectors one pass, as a hundred would take an hour."""
+    """MiniBatchKMeans with its own constants, and one pass over many vectors: a hundred would take an hour."""
     from sklearn.cluster import MiniBatchKMeans
 
     x = vectors(n, seed)
