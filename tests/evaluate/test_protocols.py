@@ -52,6 +52,7 @@ def test_more_clusters_than_classes_are_explained(model: Tiny) -> None:
     found = evaluate(model, as_images(digits(240)), "kmeans", Y)
     assert found.rows[0]["k"] > 10
     assert {"nmi", "ami", "ari", "acc"} <= set(found.rows[0])
+    assert {"k", "NMI", "AMI", "ARI", "accuracy"} <= set(found.page()["columns"])
     assert "NMI flatters" in " ".join(found.words)
     assert "read AMI and ARI" in " ".join(found.words)
     few = evaluate(Tiny(4, n_rounds=1, random_state=0).fit(digits(240)), as_images(digits(240)), "kmeans", Y)

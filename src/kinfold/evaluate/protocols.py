@@ -38,6 +38,19 @@ Features = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
+# Columns whose name in the JSON is no word.
+SHOWN_AS = {
+    "nmi": "NMI",
+    "acc": "accuracy",
+    "ari": "ARI",
+    "ami": "AMI",
+    "nmi_arithmetic": "NMI, arithmetic mean",
+    "map": "mAP",
+    "precision_at_1": "precision at 1",
+    "precision_at_10": "precision at 10",
+}
+
+
 @dataclass
 class Evaluation:
     """What a protocol found.
@@ -80,7 +93,8 @@ class Evaluation:
         shown = [(heading, "data:image/png;base64," + base64.b64encode(png).decode()) for heading, png in self.pictures]
         columns = list(self.rows[0]) if self.rows else []
         cells = [[_cell(row.get(name)) for name in columns] for row in self.rows]
-        return {"title": self.title, "columns": columns, "rows": cells, "words": self.words, "pictures": shown}
+        heads = [SHOWN_AS.get(name, name) for name in columns]
+        return {"title": self.title, "columns": heads, "rows": cells, "words": self.words, "pictures": shown}
 
 
 @dataclass(frozen=True)
