@@ -274,7 +274,7 @@ class InformationStudy(DeepClusterer[StudyState]):
 
     @classmethod
     def _small(cls) -> dict[str, Any]:
-        return {"n_clusters": 3, "n_epochs": 12, "width": 4, "batch_size": 30, "side": ("gaussian", "mixup")}
+        return {"n_clusters": 3, "n_epochs": 6, "width": 4, "batch_size": 30, "side": ("gaussian", "mixup")}
 
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Large images averaged down, once."""
