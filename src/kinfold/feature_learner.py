@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -16,20 +17,27 @@ import torch
 from torch import Tensor, nn
 
 from kinfold.data.images import Images
-from kinfold.data.sample import shuffled
+from kinfold.data.sample import seed_from, shuffled
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, State
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import NearestCentre
 from kinfold.ops.kmeans import kmeans
 from kinfold.runtime import Runtime
-from kinfold.train import embed, pixels, through
+from kinfold.train import embed, pixels, set_rate, through
 
 N_FEATURES = 160
 MEASURED = 5000  # images from which the network takes mean and spread of its input
 STARTS = 5  # of k-means, of which the best counts
 
 S = TypeVar("S", bound=State)
+
+
+@dataclass
+class CountedState(State):
+    """A state that counts its optimiser steps, for a learning rate that falls with them."""
+
+    step: int = 0
 
 
 class FeatureLearner(DeepClusterer[S]):
@@ -49,8 +57,7 @@ class FeatureLearner(DeepClusterer[S]):
 
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
-        front = self._network(images.shape).front
-        return images if isinstance(front, nn.Identity) else through(front, images, run, cache="seen.npy")
+        return through(self._network(images.shape).front, images, run, cache="seen.npy")
 
     def _done(self, state: S) -> bool:
         return state.round >= self.n_epochs
@@ -72,19 +79,18 @@ class FeatureLearner(DeepClusterer[S]):
     def _cluster(self, state: S, images: Images, run: Runtime) -> None:
         """Labels by k-means on the features as they are now; the last features are kept."""
         features = embed(state.net, images, run)
-        seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
+        seed = seed_from(state.generator)
         state.labels = kmeans(features.numpy(), self._k, n_starts=STARTS, seed=seed, run=run).labels
         if state.round + 1 == self.n_epochs:
             state.features = features
 
-    def _falling(self, state: S, n: int) -> Iterator[npt.NDArray[np.int64]]:
-        """Batches of an epoch, none of a single image; the rate falls along a cosine on the way, by ``state.step``."""
+    def _falling(self, state: CountedState, n: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Batches of an epoch, none of a single image; the rate falls along a cosine on the way, step by step."""
         total = self.n_epochs * math.ceil(n / self.batch_size)
         for batch in shuffled(n, self.batch_size, state.generator):
-            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total)))  # type: ignore[attr-defined]
-            state.step += 1  # type: ignore[attr-defined]
-            for group in state.optimizer.param_groups if state.optimizer else ():
-                group["lr"] = self.learning_rate * factor
+            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total)))
+            state.step += 1
+            set_rate(state.optimizer, self.learning_rate * factor)
             if len(batch) > 1:  # batch norm has nothing to say about a single row, and one image has no other
                 yield batch
 

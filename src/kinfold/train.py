@@ -105,7 +105,11 @@ def through(front: nn.Module, images: Images, run: Runtime, *, cache: str) -> Im
         Never trained. Bytes stay bytes where it gives images, else the result is float32.
     cache
         File name in the run folder, so that a run that goes on does not compute it again.
+
+    A first part that does nothing gives the images as they are.
     """
+    if isinstance(front, nn.Identity):
+        return images
     path = run.cache(cache)
     # The first process decides for all: another may come so late that the file is there already.
     if path is not None and run.agree(int(path.is_file())):
@@ -130,6 +134,12 @@ def through(front: nn.Module, images: Images, run: Runtime, *, cache: str) -> Im
         write_bytes(path, content.getvalue())
     run.wait()
     return Images(whole, names=images.names, labels=images.labels, source=images.source)
+
+
+def set_rate(optimizer: Optimizer | None, rate: float) -> None:
+    """Let all weights learn at this rate from now on; without an optimiser nothing learns."""
+    for group in optimizer.param_groups if optimizer is not None else ():
+        group["lr"] = rate
 
 
 def fit_epoch(

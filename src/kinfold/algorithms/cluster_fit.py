@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.data.images import Images
+from kinfold.data.sample import seed_from
 from kinfold.data.views import flip, moved
 from kinfold.errors import InputError
-from kinfold.estimator import Record, State
-from kinfold.feature_learner import N_FEATURES, FeatureLearner
+from kinfold.estimator import Record
+from kinfold.feature_learner import N_FEATURES, CountedState, FeatureLearner
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.pixels import pixel_features
 from kinfold.results import Clustering
@@ -41,7 +42,7 @@ LEAST_GROUP = 5  # images in a group on average, at least
 
 
 @dataclass
-class ClusterFitState(State):
+class ClusterFitState(CountedState):
     """What changes while ClusterFit runs.
 
     Attributes
@@ -50,13 +51,10 @@ class ClusterFitState(State):
         The teacher's clusters.
     head : Module
         From features to groups; thrown away at the end.
-    step : int
-        Optimiser steps so far, for the learning rate.
     """
 
     groups: Labels | None = None
     head: nn.Module | None = None
-    step: int = 0
 
 
 class ClusterFit(FeatureLearner[ClusterFitState]):
@@ -167,7 +165,7 @@ class ClusterFit(FeatureLearner[ClusterFitState]):
             n_groups = max(min(GROUPS_A_CLUSTER * self._k, n // LEAST_GROUP), min(self._k, n), 1)
         if not 1 <= n_groups <= n:
             raise InputError(f"n_groups is {n_groups}, but there are {n} images; expected 1 to {n}.")
-        seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
+        seed = seed_from(generator)
         labels = kmeans(found, n_groups, seed=seed).labels
         return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
 

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.data.images import Images, as_images
+from kinfold.data.sample import seed_from
 from kinfold.errors import InputError
 from kinfold.inputs import is_table, refuse_what_has_no_clusters
 from kinfold.nn.backbones import Standardize
@@ -250,7 +251,7 @@ class CoatesNg(_Transformer):
         if self.dictionary == "random":
             chosen = white[torch.randperm(len(white), generator=generator)[: self.n_atoms]]
             return functional.normalize(chosen, dim=1)
-        seed = int(torch.randint(2**31 - 1, (1,), generator=generator))
+        seed = seed_from(generator)
         choices: dict[str, Any] = {"n_iterations": self.n_iter, "seed": seed}
         if self.dictionary == "gain-shape":  # the authors found random directions better than patches to start from
             start = torch.randn(self.n_atoms, white.shape[1], generator=generator)

@@ -213,8 +213,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features, computed once."""
         self._check_choices()
-        net = self._network(images.shape)
-        return images if isinstance(net.front, nn.Identity) else through(net.front, images, run, cache="seen.npy")
+        return through(self._network(images.shape).front, images, run, cache="seen.npy")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
@@ -270,7 +269,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         """The nearest centre of the final clusters, or their nearest images, in the space where they were sought."""
         features = cast(Tensor, state.features)
         space = self._map(features, None)
-        if self.n_clusters is None or not self._by_graph:
+        if not self._by_graph:
             return nearest_centre(space, features, state.labels)
         vote = NeighborVote.of(torch.from_numpy(space(features.numpy())), state.labels, n_neighbors=VOTERS)
         return NeighborsOnSphere(torch.from_numpy(space.mean), torch.from_numpy(space.matrix), vote)
@@ -328,9 +327,9 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
 
     def _last(self, z: npt.NDArray[np.float32], state: DeepClusterState, run: Runtime) -> Labels:
         """The clusters of the run."""
-        if self.n_clusters is None or not self._by_graph:
-            return self._fresh(z, state, RESTARTS, run)
-        return first_clusters(z, self.n_clusters)
+        if self._by_graph:
+            return first_clusters(z, cast(int, self.n_clusters))
+        return self._fresh(z, state, RESTARTS, run)
 
     def _space(self, features: Tensor, run: Runtime | None) -> npt.NDArray[np.float32]:
         """Where clusters are sought ``(n, d) -> (n, c)``: v1 whitens; v2's features lie there already."""
@@ -432,7 +431,8 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
 
     @property
     def _by_graph(self) -> bool:
-        return bool(self._set("final") == "graph")
+        """Whether the graph makes the final clusters; where no number is wanted there are none to make."""
+        return self.n_clusters is not None and bool(self._set("final") == "graph")
 
     @property
     def _released(self) -> bool:

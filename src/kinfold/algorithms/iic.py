@@ -45,7 +45,7 @@ from kinfold.nn.two_heads import Answer, CentralCrop, TwoHeads, first_weights, l
 from kinfold.ops.information import entropy, verdict
 from kinfold.ops.joint import coarsened, joint_table, table_information
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import embed, fit_epoch, pixels, set_rate, through
 
 Index = npt.NDArray[np.int64]
 View = Callable[[Tensor, torch.Generator], Tensor]
@@ -246,7 +246,7 @@ class IIC(DeepClusterer[IICState]):
             run.progress.say(
                 f"looking with {net.pretrained}, pretrained on other images; backbone='net5g' does without."
             )
-        return images if isinstance(net.front, nn.Identity) else through(net.front, images, run, cache="seen.npy")
+        return through(net.front, images, run, cache="seen.npy")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
@@ -360,7 +360,7 @@ class IIC(DeepClusterer[IICState]):
         """Images as the trunk is given them: through what never learns."""
         run = runtime or Runtime()
         images, front = self._images(X, run, fitting=False), cast(TwoHeads, self.state_.net).front
-        return images if isinstance(front, nn.Identity) else through(front, images, replace(run, folder=None), cache="")
+        return through(front, images, replace(run, folder=None), cache="")
 
     # -- learning ------------------------------------------------------------------------------------------------------
 
@@ -400,8 +400,7 @@ class IIC(DeepClusterer[IICState]):
             if self.preset == "default":
                 warm = min(1.0, state.step / min(WARM_UP, max(1, total // 10)))
                 factor = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total))))
-            for group in state.optimizer.param_groups if state.optimizer else ():
-                group["lr"] = self._set("learning_rate") * factor
+            set_rate(state.optimizer, self._set("learning_rate") * factor)
             yield batch
 
     def _views(self, shape: tuple[int, ...], strength: float) -> tuple[View, View]:

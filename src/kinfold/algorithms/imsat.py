@@ -58,7 +58,7 @@ from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, 
 from kinfold.ops.knn import neighbours
 from kinfold.ops.pixels import first_clusters
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, flat, pixels, through
+from kinfold.train import embed, fit_epoch, flat, pixels, set_rate, through
 
 Index = npt.NDArray[np.int64]
 
@@ -275,7 +275,7 @@ class IMSAT(DeepClusterer[ImsatState]):
             run.progress.say(
                 f"looking with {trunk.pretrained}, pretrained on other images; backbone='convnet' does without."
             )
-        return images if isinstance(trunk.front, nn.Identity) else through(trunk.front, images, run, cache="seen.npy")
+        return through(trunk.front, images, run, cache="seen.npy")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
@@ -443,8 +443,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         """The rate: constant, then half a cosine to nothing."""
         left = (1 - fraction) / self._set("anneal") if self._set("anneal") > 0 else 1.0
         factor = 1.0 if left >= 1 else 0.5 * (1 - math.cos(math.pi * left))
-        for group in cast(torch.optim.Optimizer, state.optimizer).param_groups:
-            group["lr"] = self._set("learning_rate") * factor
+        set_rate(state.optimizer, self._set("learning_rate") * factor)
 
     # -- is it well? ---------------------------------------------------------------------------------------------------
 

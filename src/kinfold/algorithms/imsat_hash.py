@@ -37,7 +37,7 @@ from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius
 from kinfold.ops.information import EPS
 from kinfold.ops.knn import neighbours
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, flat, pixels, through
+from kinfold.train import embed, fit_epoch, flat, pixels, set_rate, through
 
 Index = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -215,8 +215,7 @@ class IMSATHash(DeepClusterer[HashState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
         self._check_choices()
-        trunk = self._trunk(images.shape)
-        return images if isinstance(trunk.front, nn.Identity) else through(trunk.front, images, run, cache="seen.npy")
+        return through(self._trunk(images.shape).front, images, run, cache="seen.npy")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
@@ -312,8 +311,7 @@ class IMSATHash(DeepClusterer[HashState]):
                     continue
                 left = 1 - state.step / (steps * self._set("n_epochs"))
                 fall = 0.5 * (1 - math.cos(math.pi * left / anneal)) if left < anneal else 1.0
-                for group in cast(torch.optim.Optimizer, state.optimizer).param_groups:
-                    group["lr"] = self.learning_rate * fall
+                set_rate(state.optimizer, self.learning_rate * fall)
                 given += 1
                 yield batch
 

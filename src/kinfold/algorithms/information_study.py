@@ -43,7 +43,7 @@ from kinfold.ops.adversarial import adversarial_directions, probing, pushed, ran
 from kinfold.ops.information import conditional_entropy, kl, marginal_entropy, verdict
 from kinfold.ops.joint import joint_table, table_information
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import embed, fit_epoch, pixels, set_rate, through
 
 Index = npt.NDArray[np.int64]
 EPS = 1e-16  # inside the logarithms of the divergences
@@ -279,8 +279,7 @@ class InformationStudy(DeepClusterer[StudyState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Large images averaged down, once."""
         self._check_choices(images)
-        front = self._network(images.shape).front
-        return images if isinstance(front, nn.Identity) else through(front, images, run, cache="seen.npy")
+        return through(self._network(images.shape).front, images, run, cache="seen.npy")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
@@ -421,8 +420,7 @@ class InformationStudy(DeepClusterer[StudyState]):
             factor = 0.5 ** (state.epoch // 100)
             if self.preset == "default":
                 factor = 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, state.step / (n_epochs * math.ceil(n / size)))))
-            for group in state.optimizer.param_groups if state.optimizer else ():
-                group["lr"] = self._set("learning_rate") * factor
+            set_rate(state.optimizer, self._set("learning_rate") * factor)
             yield batch
 
     def _advice(self, state: StudyState, n: int) -> list[str]:

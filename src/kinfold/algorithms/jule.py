@@ -49,7 +49,7 @@ from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
 from kinfold.ops.pixels import first_graph
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import embed, fit_epoch, pixels, set_rate, through
 
 Labels = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
@@ -248,7 +248,7 @@ class JULE(DeepClusterer[JuleState]):
             run.progress.say(
                 f"looking with {net.pretrained}, pretrained on other images; backbone='convnet' does without."
             )
-        return images if isinstance(net.front, nn.Identity) else through(net.front, images, run, cache="seen.npy")
+        return through(net.front, images, run, cache="seen.npy")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
@@ -398,8 +398,7 @@ class JULE(DeepClusterer[JuleState]):
 
     def _pace(self, state: JuleState, factor: float) -> None:
         state.step += 1
-        for group in state.optimizer.param_groups if state.optimizer else ():
-            group["lr"] = self._rate(state.net) * factor
+        set_rate(state.optimizer, self._rate(state.net) * factor)
 
     def _triplets(
         self, net: nn.Module, index: Labels, x: Tensor, *, labels: Tensor, apart: Tensor,

@@ -35,16 +35,16 @@ from torch.nn import functional
 
 from kinfold.data.images import Images
 from kinfold.data.pretext import beside, quarter_turns, strong
-from kinfold.data.sample import shuffled
+from kinfold.data.sample import seed_from, shuffled
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.nn.backbones import Network, Sphere, measure, network
 from kinfold.nn.heads import NearestCentre, WithHead
-from kinfold.ops.assignment import best_assignment
+from kinfold.ops.assignment import best_assignment, renaming
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.rotation import together, turn_loss
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import embed, fit_epoch, pixels, set_rate, through
 
 Labels = npt.NDArray[np.int64]
 N_FEATURES = 160
@@ -170,7 +170,7 @@ class NAT(DeepClusterer[NatState]):
         """Frozen features or smaller images, computed once."""
         self._check_choices(self._epochs(len(images)))
         front = cast(Network, self._network(images.shape).trunk).front
-        return images if isinstance(front, nn.Identity) else through(front, images, run, cache="seen.npy")
+        return through(front, images, run, cache="seen.npy")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
@@ -263,9 +263,9 @@ class NAT(DeepClusterer[NatState]):
     def _refine(self, state: NatState, images: Images, run: Runtime) -> None:
         """Targets from k-means on the outputs, each cluster under the corner that most of it held."""
         found = self._outputs(state, images, run)
-        seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
+        seed = seed_from(state.generator)
         clusters = kmeans(found.numpy(), self._k, start=cast(Tensor, state.targets).numpy(), seed=seed).labels
-        state.held = renamed(clusters, cast(Labels, state.held), self._k)
+        state.held = renaming(clusters, cast(Labels, state.held), self._k)[clusters]
 
     def _look(self, state: NatState, images: Images, run: Runtime, *, last: bool) -> None:
         """Labels of the features as they are now."""
@@ -274,7 +274,7 @@ class NAT(DeepClusterer[NatState]):
             assign = self._assign(state)
             state.labels = torch.cat([assign(part).argmax(1) for part in torch.split(features, 4096)]).numpy()
         else:
-            seed = int(torch.randint(2**31 - 1, (1,), generator=state.generator))
+            seed = seed_from(state.generator)
             state.labels = kmeans(features.numpy(), self._k, n_starts=5, seed=seed, run=run).labels
         if last:
             state.features = features
@@ -292,8 +292,7 @@ class NAT(DeepClusterer[NatState]):
         for batch in shuffled(n, size, state.generator):
             rate = self._set("learning_rate") * 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total)))
             state.step += 1
-            for group in state.optimizer.param_groups if state.optimizer else ():
-                group["lr"] = rate
+            set_rate(state.optimizer, rate)
             if len(batch) > 1:  # batch norm has nothing to say about a single row
                 yield batch
 
@@ -409,15 +408,3 @@ def exchanged(outputs: Tensor, targets: Tensor, held: Labels) -> Labels:
     array([1, 0])
     """
     return held[best_assignment(outputs.cpu().double() @ targets[held].double().T)]
-
-
-def renamed(clusters: Labels, held: Labels, k: int) -> Labels:
-    """Clusters under the names that agree with most of `held` ``(n,), (n,) -> (n,)``.
-
-    Examples
-    --------
-    >>> renamed(np.array([0, 0, 1]), np.array([1, 1, 0]), 2)
-    array([1, 1, 0])
-    """
-    both = np.bincount(clusters * k + held, minlength=k * k).reshape(k, k)
-    return best_assignment(both)[clusters]

@@ -35,7 +35,7 @@ from kinfold.feature_learner import N_FEATURES, FeatureLearner
 from kinfold.nn.backbones import Network, network
 from kinfold.ops.rotation import together, turn_accuracy, turn_loss
 from kinfold.runtime import Runtime
-from kinfold.train import fit_epoch
+from kinfold.train import fit_epoch, set_rate
 
 Labels = npt.NDArray[np.int64]
 GAIN = 10.0  # features have unit length; a softmax of them needs more room
@@ -141,8 +141,7 @@ class RotNet(FeatureLearner[RotNetState]):
 
     def _round(self, state: RotNetState, images: Images, run: Runtime) -> Record:
         share = state.round / self.n_epochs
-        for group in state.optimizer.param_groups if state.optimizer else ():
-            group["lr"] = self.learning_rate * next(factor for start, factor in FALLS if share >= start)
+        set_rate(state.optimizer, self.learning_rate * next(factor for start, factor in FALLS if share >= start))
         loss = partial(self._turned, state=state, run=run)
         value = fit_epoch(
             state, images, loss, run, batches=shuffled(len(images), self.batch_size, state.generator), view=slightly

@@ -28,8 +28,8 @@ from torch.nn import functional
 from kinfold.data.images import Images
 from kinfold.data.pretext import beside, strong
 from kinfold.errors import InputError
-from kinfold.estimator import Record, State
-from kinfold.feature_learner import N_FEATURES, FeatureLearner
+from kinfold.estimator import Record
+from kinfold.feature_learner import N_FEATURES, CountedState, FeatureLearner
 from kinfold.ops.rotation import together
 from kinfold.runtime import Runtime
 from kinfold.train import fit_epoch
@@ -38,19 +38,16 @@ Labels = npt.NDArray[np.int64]
 
 
 @dataclass
-class SimclrState(State):
+class SimclrState(CountedState):
     """What changes while SimCLR runs.
 
     Attributes
     ----------
     projection : Module
         From features to where views are compared; thrown away at the end.
-    step : int
-        Optimiser steps so far, for the learning rate.
     """
 
     projection: nn.Module | None = None
-    step: int = 0
 
 
 class SimCLR(FeatureLearner[SimclrState]):

@@ -104,9 +104,8 @@ def colour_jitter(
         return x
     order = torch.rand(n, len(plan), generator=generator).argsort(1)
     draws = torch.stack([middle + spread * (2 * torch.rand(n, generator=generator) - 1) for _, spread, middle in plan])
-    lie = torch.arange(
-        n
-    )  # which image lies where: each turn sorts them by their change, so that each change has a slice
+    # Which image lies where: each turn sorts them by their change, so that each change has a slice.
+    lie = torch.arange(n)
     for turn in range(len(plan)):
         chosen = order[lie, turn]
         moved = chosen.argsort(stable=True)

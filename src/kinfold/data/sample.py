@@ -11,6 +11,11 @@ import torch
 Index = npt.NDArray[np.int64]
 
 
+def seed_from(generator: torch.Generator) -> int:
+    """A new seed, for what draws from numpy."""
+    return int(torch.randint(2**31 - 1, (1,), generator=generator))
+
+
 def shuffled(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Index]:
     """One pass over n images in random order, the last batch shorter ``-> (b,), ...``."""
     order = torch.randperm(n, generator=generator).numpy()

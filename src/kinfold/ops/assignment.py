@@ -62,6 +62,4 @@ def renaming(labels: npt.ArrayLike, others: npt.ArrayLike, k: int) -> Ints:
     >>> renaming([0, 0, 1, 2], [2, 2, 0, 1], 3)
     array([2, 0, 1])
     """
-    together = np.zeros((k, k))
-    np.add.at(together, (np.asarray(labels), np.asarray(others)), 1)
-    return best_assignment(together)
+    return best_assignment(np.bincount(np.asarray(labels) * k + np.asarray(others), minlength=k * k).reshape(k, k))
