@@ -306,9 +306,7 @@ class IMSAT(DeepClusterer[ImsatState]):
             self._imitate(state, images, run)
         if state.epoch in self._graph_epochs(len(images)):
             self._consult(state, images, run)
-        state.terms = torch.zeros(3, self._set("n_heads"))
-        loss = partial(self._loss, state=state, images=images, run=run)
-        value = fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)))
+        value = self._learn(state, images, run)
         state.epoch += 1
         head(state).chosen.fill_(int(state.terms[0].argmin()))
         p = embed(nn.Sequential(state.net, self._assign(state)), images, run)
@@ -369,6 +367,14 @@ class IMSAT(DeepClusterer[ImsatState]):
         """Epochs before which the graph of n images is consulted."""
         times = self._set("n_graphs") if self._set("weight_graph") > 0 and self._k > 1 else 0
         return {self._plan(n)[1] * (i + 1) // (times + 1) for i in range(times)} - {0}
+
+    # -- one pass ------------------------------------------------------------------------------------------------------
+
+    def _learn(self, state: ImsatState, images: Images, run: Runtime) -> float:
+        """Information and SAT of every batch; what each head's came to is summed in `state.terms`."""
+        state.terms = torch.zeros(3, self._set("n_heads"))
+        loss = partial(self._loss, state=state, images=images, run=run)
+        return fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)))
 
     # -- the loss of a batch -------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kinfold.benchmark.measure import timed
+from kinfold.benchmark.fitting import hide_labels, outcome
+from kinfold.benchmark.measure import Usage, timed
 from kinfold.benchmark.scenarios import Scenario
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def few_labels(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     from kinfold import IIC, OverclusteringClassifier
 
     images = _official(str(task["data"]))
-    y = np.asarray(images.labels)
-    images.labels = None
+    y, _ = hide_labels(images)
     train, test = images.select(np.arange(TRAINED)), images.select(np.arange(TRAINED, len(images)))
     rng = np.random.default_rng(task["seed"])
     few = np.full(TRAINED, -1)
@@ -53,8 +53,7 @@ def few_labels(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     ):
         found = OverclusteringClassifier(model, vote=vote).fit(train, labels).predict(test)
         scores[name] = float((found == y[TRAINED:]).mean())
-    health = {"restarts": 0, "collapsed": 0}
-    return {"n": TRAINED, "n_clusters": model.n_clusters_, "scores": scores, "health": health, **usage._asdict()}
+    return outcome(TRAINED, model.n_clusters_, scores, usage)
 
 
 def _official(data: str) -> Images:
@@ -76,21 +75,15 @@ def first_steps(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     from kinfold.benchmark import datasets
 
     images = datasets.load(str(wanted.dataset), task["data"])
-    n_clusters = datasets.SETS[str(wanted.dataset)].n_clusters
-    images.labels = None
+    _, n_clusters = hide_labels(images)
     scores: dict[str, float] = {}
-    seconds = 0.0
-    cpu = 0.0
+    total = Usage(0.0, 0.0)
     for letter, passes in (("A", "ABB"), ("B", "BBA")):
         losses, usage = timed(partial(_losses, wanted, images, n_clusters, passes, task["seed"]))
         scores |= {f"loss_{letter}_{step}": losses[step - 1] for step in SHOWN}
         scores[f"loss_{letter}_mean"] = math.fsum(losses) / len(losses)
-        seconds, cpu = seconds + usage.seconds, cpu + usage.cpu_seconds
-    health = {"restarts": 0, "collapsed": 0}
-    return {
-        "n": len(images), "n_clusters": n_clusters, "scores": scores, "health": health, "seconds": seconds,
-        "cpu_seconds": cpu,
-    }  # fmt: skip
+        total = Usage(total.seconds + usage.seconds, total.cpu_seconds + usage.cpu_seconds)
+    return outcome(len(images), n_clusters, scores, total)
 
 
 def _losses(wanted: Scenario, images: Images, n_clusters: int, passes: str, seed: int) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kinfold.benchmark import datasets, measure
+from kinfold.benchmark.fitting import estimator, hide_labels, outcome
 
 if TYPE_CHECKING:
     from kinfold.benchmark.scenarios import Scenario
@@ -17,22 +18,17 @@ def work(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     ``random_output`` of the features themselves, ``pixels``; ``gain`` and ``gain_output`` are their differences.
     ``nmi_previous_second`` and ``nmi_previous_last`` compare the pseudo-labels of a round with those before.
     """
-    import numpy as np
-
-    import kinfold
     from kinfold.evaluate import evaluate
 
     images = datasets.load(str(wanted.dataset), task["data"])
-    y, images.labels = np.asarray(images.labels), None
-    k, options = int(np.unique(y).size), {"random_state": task["seed"], **wanted.parameters}
-    model, usage = measure.timed(lambda: getattr(kinfold, wanted.algorithm)(n_clusters=k, **options).fit(images))
+    y, k = hide_labels(images)
+    model, usage = measure.timed(lambda: estimator(wanted, k, task["seed"]).fit(images))
     rows = evaluate(model, images, "linear", y, seed=task["seed"]).rows
     scores = summary(rows)
     agreed = [row["nmi_previous"] for row in model.result_.history if row.get("nmi_previous")]
     if agreed:
         scores |= {"nmi_previous_second": agreed[0], "nmi_previous_last": agreed[-1]}
-    health = {"restarts": 0, "collapsed": 0}
-    return {"n": len(images), "n_clusters": k, "scores": scores, "health": health, **usage._asdict()}
+    return outcome(len(images), k, scores, usage)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:

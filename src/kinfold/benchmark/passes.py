@@ -8,7 +8,6 @@ adversarial direction; for IIC one plain view and `n_repeats` others. Its loss i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,16 +44,11 @@ def imsat(n: int, seed: int, **options: Any) -> dict[str, Any]:
     class Clocked(IMSAT):
         """IMSAT with a clock around its learning."""
 
-        def _round(self, state: Any, images: Any, run: Any) -> Any:
-            state.terms = torch.zeros(3, self._set("n_heads"))
-            learn = partial(self._loss, state=state, images=images, run=run)
-            clock(
-                [
-                    lambda: fit_epoch(state, images, learn, run, batches=self._batches(state, len(images))),
-                    lambda: fit_epoch(state, images, bare, run, batches=self._batches(state, len(images))),
-                ]
+        def _learn(self, state: Any, images: Any, run: Any) -> float:
+            return clock(
+                lambda: super(Clocked, self)._learn(state, images, run),
+                lambda: fit_epoch(state, images, bare, run, batches=self._batches(state, len(images))),
             )
-            return super()._round(state, images, run)
 
     Clocked.__name__ = "IMSAT"
     clock = Clock()
@@ -79,13 +73,10 @@ def iic(n: int, seed: int, **options: Any) -> dict[str, Any]:
                 found = [net.logits(part, heads) for part in (x, torch.cat([x] * repeats))]
                 return torch.stack([logits.square().mean() for each in found for logits in each.values()]).sum()
 
-            clock(
-                [
-                    lambda: super(Clocked, self)._learn(state, images, run, heads, {}),
-                    lambda: fit_epoch(state, images, bare, run, batches=self._batches(state, len(images))),
-                ]
+            return clock(
+                lambda: super(Clocked, self)._learn(state, images, run, heads, tables),
+                lambda: fit_epoch(state, images, bare, run, batches=self._batches(state, len(images))),
             )
-            return super()._learn(state, images, run, heads, tables)
 
     Clocked.__name__ = "IIC"
     clock = Clock()
@@ -94,13 +85,15 @@ def iic(n: int, seed: int, **options: Any) -> dict[str, Any]:
 
 
 class Clock:
-    """Runs two pieces of work in turn and keeps what each took; the first time warms up."""
+    """Trains as it is told, then makes the bare passes, and keeps what each took; the first time warms up."""
 
     def __init__(self) -> None:
-        self.spent: list[list[Usage]] = []
+        self.spent: list[tuple[Usage, Usage]] = []
 
-    def __call__(self, works: list[Callable[[], Any]]) -> None:
-        self.spent.append([timed(work)[1] for work in works])
+    def __call__(self, training: Callable[[], float], bare: Callable[[], float]) -> float:
+        loss, whole = timed(training)
+        self.spent.append((whole, timed(bare)[1]))
+        return loss
 
     def found(self, n: int) -> dict[str, Any]:
         """Images a CPU second with loss and views, without, and the share of the one in the other."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kinfold.benchmark.fitting import hide_labels, outcome
 from kinfold.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def work(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
 
     images = as_images(str(datasets.find(str(wanted.dataset), task["data"])))
     first = TRAINING[str(wanted.dataset)]
-    y, images.labels = np.asarray(images.labels), None
+    y, k = hide_labels(images)
     train, test = images.select(slice(0, first)), images.select(slice(first, None))
     model = getattr(kinfold, wanted.algorithm)(random_state=task["seed"], **wanted.parameters)
 
@@ -43,9 +44,7 @@ def work(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     (a, b), usage = measure.timed(learn)
     (hits, again), probing = measure.timed(lambda: score(a, y[:first], b, y[first:]))
     scores = {"acc_test": again, "acc_train": hits, "seconds_probe": probing.seconds}
-    health = {"restarts": 0, "collapsed": 0}
-    found = {"n": len(images), "n_clusters": len(np.unique(y)), "scores": scores, "health": health}
-    return {**found, **usage._asdict()}
+    return outcome(len(images), k, scores, usage)
 
 
 def score(train: Matrix, y_train: Labels, test: Matrix, y_test: Labels) -> tuple[float, float]:

@@ -27,6 +27,24 @@ LARGEST_SEARCH = 100_000  # beyond, the neighbours are given
 
 Part = Callable[[int, int], dict[str, Any]]
 
+# By algorithm: its parts, Kinfold's first, and what is concluded from them; of merging both depend on n.
+PARTS_OF: dict[str, Sequence[str]] = {
+    "agglomerate_dense": ("sparse", "dense"),
+    "training": ("training", "plain", "matmul"),
+    "passes": passes.PARTS,
+    "kmeans": vectors.KMEANS,
+    "hierarchical_kmeans": vectors.HIERARCHY,
+    "kmeans_growth": vectors.GROWTH,
+}
+CONCLUSIONS: dict[str, Callable[[Mapping[str, list[dict[str, Any]]]], dict[str, Any]]] = {
+    "training": training.conclusions,
+    "passes": passes.conclusions,
+    "kmeans": vectors.conclusions,
+    "hierarchical_kmeans": vectors.conclusions,
+    "kmeans_growth": vectors.growth,
+    "views": viewing.conclusions,
+}
+
 
 def work(scenario: Scenario, task: Mapping[str, Any]) -> dict[str, Any]:
     """Measure one part of a scenario."""
@@ -42,16 +60,8 @@ def parts(scenario: Scenario) -> Sequence[str]:
     >>> parts(scenario("agglomerate-10000"))
     ('kinfold', 'half', 'quarter', 'ward', 'kmeans')
     """
-    if scenario.algorithm == "agglomerate_dense":
-        return ("sparse", "dense")
-    if scenario.algorithm == "training":
-        return ("training", "plain", "matmul")
-    if scenario.algorithm == "passes":
-        return passes.PARTS
-    if scenario.algorithm in ("kmeans", "hierarchical_kmeans"):
-        return vectors.KMEANS if scenario.algorithm == "kmeans" else vectors.HIERARCHY
-    if scenario.algorithm == "kmeans_growth":
-        return vectors.GROWTH
+    if scenario.algorithm in PARTS_OF:
+        return PARTS_OF[scenario.algorithm]
     if scenario.algorithm == "views":
         kind = scenario.parameters["kind"]
         return (f"batches-{kind}", f"torchvision-{kind}")
@@ -62,20 +72,12 @@ def parts(scenario: Scenario) -> Sequence[str]:
 
 def conclusions(scenario: Scenario, runs: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Ratio, growth and agreement, from the parts of one run."""
+    if scenario.algorithm in CONCLUSIONS:
+        return CONCLUSIONS[scenario.algorithm](runs)
     mean = {name: float(np.mean([r["seconds"] for r in found])) for name, found in runs.items()}
     if scenario.algorithm == "agglomerate_dense":
         same = [r["partition"] for r in runs["sparse"]] == [r["partition"] for r in runs["dense"]]
         return {"ratio": _ratio("the dense numpy loop", mean["dense"] / mean["sparse"]), "same_partition": same}
-    if scenario.algorithm == "training":
-        return training.conclusions(runs)
-    if scenario.algorithm == "passes":
-        return passes.conclusions(runs)
-    if scenario.algorithm in ("kmeans", "hierarchical_kmeans"):
-        return vectors.conclusions(runs)
-    if scenario.algorithm == "kmeans_growth":
-        return vectors.growth(runs)
-    if scenario.algorithm == "views":
-        return viewing.conclusions(runs)
     n = int(scenario.parameters["n"])
     sizes = [n // 4, n // 2, n]
     seconds = [mean["quarter"], mean["half"], mean["kinfold"]]

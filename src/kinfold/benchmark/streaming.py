@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from kinfold.benchmark import datasets, measure
+from kinfold.benchmark.fitting import outcome
 from kinfold.benchmark.scenarios import Scenario
 from kinfold.runtime import Progress, Runtime
 
@@ -53,8 +54,7 @@ def work(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
         "resident_mb_last": resident[-1],
         "resident_mb_most": max(resident),
     }
-    health = {"restarts": 0, "collapsed": 0}
-    return {"n": len(features), "n_clusters": 10, "scores": scores, "health": health, **usage._asdict()}
+    return outcome(len(features), 10, scores, usage)
 
 
 def write_shards(images: Any, n: int, folder: Path, seed: int) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kinfold.benchmark import datasets, measure
+from kinfold.benchmark.fitting import estimator, hide_labels, outcome
 from kinfold.benchmark.scenarios import Scenario
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def _transfer(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     model, usage = measure.timed(lambda: _fitted(wanted, source, task["seed"]))
     found = transferred(model, target, y, seed=task["seed"])
     scores = {f"{score}_{name}": value for name, each in found.items() for score, value in each.items()}
-    return _result(target, int(np.unique(y).size), scores, usage)
+    return outcome(len(target), int(np.unique(y).size), scores, usage)
 
 
 def _verify(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
@@ -40,19 +41,10 @@ def _verify(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     others = images.select(unknown)
     found = verified(model, others, people[unknown], seed=task["seed"])
     scores = {f"{score}_{name}": each[score] for name, each in found.items() for score in ("auc", "accuracy")}
-    return _result(others, int(np.unique(people[unknown]).size), scores, usage)
+    return outcome(len(others), int(np.unique(people[unknown]).size), scores, usage)
 
 
 def _fitted(wanted: Scenario, images: Images, seed: int) -> Any:
     """The estimator, fitted without labels; it is told how many classes the source has, as in the papers."""
-    import kinfold
-
-    k = int(np.unique(np.asarray(images.labels)).size)
-    images.labels = None
-    make = getattr(kinfold, wanted.algorithm)
-    return make(n_clusters=k, preset=wanted.preset, random_state=seed, **wanted.parameters).fit(images)
-
-
-def _result(images: Images, k: int, scores: dict[str, float], usage: measure.Usage) -> dict[str, Any]:
-    health = {"restarts": 0, "collapsed": 0}
-    return {"n": len(images), "n_clusters": k, "scores": scores, "health": health, **usage._asdict()}
+    _, k = hide_labels(images)
+    return estimator(wanted, k, seed).fit(images)

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinfold.benchmark import measure
+from kinfold.benchmark.fitting import estimator, hide_labels, outcome
 from kinfold.benchmark.scenarios import Scenario, scenario
 
 if TYPE_CHECKING:
-    from kinfold.data import Images
+    pass
 
 # Tasks whose work is done by a module of that name.
 ELSEWHERE = {
@@ -67,7 +68,7 @@ def _cluster(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     from kinfold.benchmark import baselines, datasets
 
     images = datasets.load(str(wanted.dataset), task["data"])
-    y, n_clusters = _hide_labels(images)
+    y, n_clusters = hide_labels(images)
     health, pretrained = {"restarts": 0, "collapsed": 0}, wanted.pretrained
     variants: dict[str, NDArray[np.int64]] = {}
     if wanted.algorithm in baselines.METHODS:
@@ -75,7 +76,7 @@ def _cluster(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
         baselines.METHODS[wanted.algorithm](data[:100], 2, 0)  # imports and compiles before the clock starts
         labels, usage = measure.timed(lambda: baselines.METHODS[wanted.algorithm](data, n_clusters, task["seed"]))
     else:
-        model = _estimator(wanted, None if wanted.task == "estimate" else n_clusters, task["seed"])
+        model = estimator(wanted, None if wanted.task == "estimate" else n_clusters, task["seed"])
         _, usage = measure.timed(lambda: model.fit(images))
         labels, variants = model.labels_, model.result_.variants
         pretrained = model.result_.run.get("pretrained", pretrained)  # what was used, whatever was asked for
@@ -99,11 +100,11 @@ def _predict(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     from kinfold.data import as_images
 
     images = datasets.load(str(wanted.dataset), task["data"])
-    y, n_clusters = _hide_labels(images)
+    y, n_clusters = hide_labels(images)
     rest = as_images(str(datasets.find("mnist-full", task["data"])))
     rest = rest.select(np.random.default_rng(datasets.SHUFFLE_SEED).permutation(60_000)[:PREDICTED])
-    y_rest, _ = _hide_labels(rest)
-    model = _estimator(wanted, n_clusters, task["seed"])
+    y_rest, _ = hide_labels(rest)
+    model = estimator(wanted, n_clusters, task["seed"])
     _, usage = measure.timed(lambda: model.fit(images))
     probability, again = measure.timed(lambda: model.predict_proba(rest))
     classes, clusters = metrics.alignment(y, model.labels_)
@@ -115,8 +116,7 @@ def _predict(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
         "auroc_confidence": float(roc_auc_score(right, probability.max(axis=1))),
         "seconds_predict": again.seconds,
     }
-    health = {"restarts": 0, "collapsed": 0}
-    return {"n": len(images), "n_clusters": n_clusters, "scores": scores, "health": health, **usage._asdict()}
+    return outcome(len(images), n_clusters, scores, usage)
 
 
 def _retrieve(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
@@ -125,29 +125,12 @@ def _retrieve(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     from kinfold.ops.retrieval import draw_queries, retrieval
 
     images = datasets.load(str(wanted.dataset), task["data"])
-    y, n_clusters = _hide_labels(images)
-    model = _estimator(wanted, None, task["seed"])
+    y, n_clusters = hide_labels(images)
+    model = estimator(wanted, None, task["seed"])
     _, usage = measure.timed(lambda: model.fit(images))
     scores = retrieval(model.codes_, y, draw_queries(y, 100, task["seed"]))
     scores["n_codes"] = float(model.n_clusters_)
-    health = {"restarts": 0, "collapsed": int(model.n_clusters_ < n_clusters)}
-    return {"n": len(images), "n_clusters": n_clusters, "scores": scores, "health": health, **usage._asdict()}
-
-
-def _hide_labels(images: Images) -> tuple[NDArray[np.int64], int]:
-    y = np.asarray(images.labels)
-    images.labels = None
-    return y, int(np.unique(y).size)
-
-
-def _estimator(wanted: Scenario, n_clusters: int | None, seed: int) -> Any:
-    import kinfold
-
-    constants: dict[str, Any] = {} if wanted.preset is None else {"preset": wanted.preset}
-    make = getattr(kinfold, wanted.algorithm)
-    if wanted.task != "retrieve":
-        constants["n_clusters"] = n_clusters
-    return make(**{"random_state": seed, **constants, **wanted.parameters})
+    return outcome(len(images), n_clusters, scores, usage, collapsed=int(model.n_clusters_ < n_clusters))
 
 
 def main() -> None:
