@@ -43,7 +43,7 @@ from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
 from kinfold.metrics import nmi
 from kinfold.nn.backbones import Network, Standardize
-from kinfold.nn.caron import NearestCentre, NeighborsOnSphere, caron
+from kinfold.nn.caron import NearestCentre, ToSphere, caron
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.centres import totals
 from kinfold.ops.kmeans import kmeans
@@ -272,7 +272,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         if not self._by_graph:
             return nearest_centre(space, features, state.labels)
         vote = NeighborVote.of(torch.from_numpy(space(features.numpy())), state.labels, n_neighbors=VOTERS)
-        return NeighborsOnSphere(torch.from_numpy(space.mean), torch.from_numpy(space.matrix), vote)
+        return nn.Sequential(ToSphere(torch.from_numpy(space.mean), torch.from_numpy(space.matrix)), vote)
 
     def _network(self, shape: tuple[int, ...]) -> Network:
         sobel = self._set("sobel")

@@ -191,29 +191,25 @@ def caron_init(net: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-class NeighborsOnSphere(nn.Module):
-    """The vote of the nearest fitted images, after a map to the sphere ``(b, d) -> (b, k)``.
+class ToSphere(nn.Module):
+    """A linear map, then the sphere ``(b, d) -> (b, c)``.
 
     Parameters
     ----------
     mean : (d,), matrix : (d, c)
         Of the map.
-    vote : nn.Module
-        ``(b, c) -> (b, k)``, a `kinfold.nn.heads.NeighborVote` of mapped images.
     """
 
     mean: Tensor
     matrix: Tensor
 
-    def __init__(self, mean: Tensor, matrix: Tensor, vote: nn.Module) -> None:
+    def __init__(self, mean: Tensor, matrix: Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("matrix", matrix)
-        self.vote = vote
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.vote(functional.normalize((x.float() - self.mean) @ self.matrix, dim=1, eps=1e-10))
-        return found
+        return functional.normalize((x.float() - self.mean) @ self.matrix, dim=1, eps=1e-10)
 
 
 class NearestCentre(nn.Module):
@@ -232,18 +228,17 @@ class NearestCentre(nn.Module):
     gap : float
     """
 
-    mean: Tensor
-    matrix: Tensor
     centres: Tensor
     used: Tensor
 
     def __init__(self, mean: Tensor, matrix: Tensor, centres: Tensor, used: Tensor, gap: float) -> None:
         super().__init__()
-        for name, value in (("mean", mean), ("matrix", matrix), ("centres", centres), ("used", used)):
-            self.register_buffer(name, value)
+        self.to_sphere = ToSphere(mean, matrix)
+        self.register_buffer("centres", centres)
+        self.register_buffer("used", used)
         self.gap = max(gap, 1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
-        z = functional.normalize((x.float() - self.mean) @ self.matrix, dim=1, eps=1e-10)
+        z: Tensor = self.to_sphere(x)
         squared = z.square().sum(1, keepdim=True) - 2 * z @ self.centres.T + self.centres.square().sum(1)
         return (-squared / self.gap).masked_fill(~self.used, -torch.inf).softmax(1)
