@@ -33,6 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "results": {"files", "data", "metrics", "ops"},
     "strangeness": set(),
     "inputs": {"data"},
+    "presets": set(),
     "warm_start": {"results"},
     "journal": {"runtime", "results", "health", "data", "files"},
     "estimator": {
@@ -43,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
         "results",
         "inputs",
         "journal",
+        "presets",
         "health",
         "strangeness",
         "data",
@@ -57,6 +59,7 @@ ARROWS: dict[str, set[str]] = {
         "health",
         "inputs",
         "metrics",
+        "presets",
         "train",
         "ops",
         "nn",

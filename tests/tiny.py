@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -53,7 +53,7 @@ class Tiny(DeepClusterer):
     2
     """
 
-    _presets = ("default", "wide")
+    _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}, "wide": {}}
 
     def __init__(
         self,

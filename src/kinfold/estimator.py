@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from kinfold.health import Watch
 from kinfold.inputs import classes, is_table, refuse_what_has_no_clusters
 from kinfold.journal import Journal, conclude, identify, in_words, is_finished, open_cache, resume, saying_how_to_go_on
 from kinfold.metrics import accuracy, ari, nmi
+from kinfold.presets import WithPresets
 from kinfold.results import Clustering
 from kinfold.runtime import Progress, Runtime
 from kinfold.strangeness import Strangeness
@@ -113,7 +114,7 @@ class _Learner(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, 
     """scikit-learn's part, which has no types."""
 
 
-class DeepClusterer(_Learner, ABC, Generic[AnyState]):
+class DeepClusterer(WithPresets, _Learner, ABC, Generic[AnyState]):
     """Base class of all algorithms.
 
     A subclass stores its parameters in ``__init__`` and writes ``_start``, ``_round``, ``_done``, ``_assign`` and
@@ -141,8 +142,6 @@ class DeepClusterer(_Learner, ABC, Generic[AnyState]):
     state_ : State
         The state after the last round.
     """
-
-    _presets: ClassVar[tuple[str, ...]] = ()
 
     # -- the four verbs, and the network -------------------------------------------------------------------------------
 
@@ -211,9 +210,7 @@ class DeepClusterer(_Learner, ABC, Generic[AnyState]):
             run = replace(run, progress=Progress())
         with saying_how_to_go_on(run), keeping_freed_memory():
             images = self._images(X, run, fitting=True)
-            preset = getattr(self, "preset", None)
-            if self._presets and preset not in self._presets:
-                raise InputError(f"preset is {preset!r}; expected {' or '.join(map(repr, self._presets))}.")
+            self._check_preset()
             refuse_what_has_no_clusters(images, getattr(self, "n_clusters", None))
             known = classes(y, images)
             identity = identify(type(self).__name__, self.get_params(deep=False), images)

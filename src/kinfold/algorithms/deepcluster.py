@@ -23,10 +23,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -159,7 +159,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     ((120,), (120, 128), ['seconds_cluster', 'seconds_train', 'used'])
     """
 
-    _presets: ClassVar[tuple[str, ...]] = tuple(PRESETS)
+    _presets = PRESETS
 
     def __init__(
         self,
@@ -420,10 +420,8 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
-    def _set(self, name: str) -> Any:
-        """A parameter, or what the preset says where it is None."""
-        value = getattr(self, name, None)
-        return PRESETS[self.preset][self.variant][name] if value is None else value
+    def _standing(self) -> Mapping[str, Any]:
+        return PRESETS[self.preset][self.variant]
 
     @property
     def _by(self) -> str:

@@ -23,10 +23,10 @@ over a full pass. The differences stand one by one in ``docs/algorithms/iic.md``
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -189,7 +189,7 @@ class IIC(DeepClusterer[IICState]):
     ((200,), (200, 120), (3,))
     """
 
-    _presets: ClassVar[tuple[str, ...]] = tuple(PRESETS)
+    _presets = PRESETS
 
     def __init__(
         self,
@@ -530,8 +530,8 @@ class IIC(DeepClusterer[IICState]):
         known.update({name: getattr(self, name) for name in known if getattr(self, name, None) is not None})
         return known
 
-    def _set(self, name: str) -> Any:
-        return self._values(self._shape)[name]
+    def _standing(self) -> Mapping[str, Any]:
+        return self._values(self._shape)
 
     @property
     def _shape(self) -> tuple[int, ...]:

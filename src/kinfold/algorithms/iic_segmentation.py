@@ -40,6 +40,7 @@ from kinfold.data.warp import coin
 from kinfold.errors import InputError, KinfoldError
 from kinfold.nn.pixelwise import SMALLEST_PICTURE, PixelNetwork, stretched
 from kinfold.ops.joint import coarsened, table_information
+from kinfold.presets import WithPresets
 from kinfold.runtime import Progress, Runtime
 
 Maps = npt.NDArray[np.int64]
@@ -85,7 +86,7 @@ class SegmentationState:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-class IICSegmentation(BaseEstimator):  # type: ignore[misc]
+class IICSegmentation(WithPresets, BaseEstimator):  # type: ignore[misc]
     """Find classes of pixels in pictures of any size, without a label.
 
     Parameters
@@ -396,19 +397,13 @@ class IICSegmentation(BaseEstimator):  # type: ignore[misc]
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
-    def _set(self, name: str) -> Any:
-        """A parameter, or what the preset says where it is None."""
-        value = getattr(self, name)
-        return PRESETS[self.preset][name] if value is None else value
-
     def _over(self) -> int:
         if self.n_overclusters is not None:
             return self.n_overclusters
         return self.n_clusters * (5 if self.n_clusters <= 3 else 3)
 
     def _check(self) -> None:
-        if self.preset not in PRESETS:
-            raise InputError(f"preset is {self.preset!r}; expected {' or '.join(map(repr, PRESETS))}.")
+        self._check_preset()
         counts = {name: self._set(name) for name in ("n_steps", "batch_size", "n_heads", "width")}
         for name, value in {"n_clusters": self.n_clusters, "n_overclusters": self._over(), **counts}.items():
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:

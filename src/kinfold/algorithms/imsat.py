@@ -28,7 +28,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -206,7 +206,7 @@ class IMSAT(DeepClusterer[ImsatState]):
     ((200,), (200, 160), (3, 10))
     """
 
-    _presets: ClassVar[tuple[str, ...]] = tuple(PRESETS)
+    _presets = PRESETS
 
     def __init__(
         self,
@@ -484,11 +484,6 @@ class IMSAT(DeepClusterer[ImsatState]):
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
-    def _set(self, name: str) -> Any:
-        """A parameter, or what the preset says where it is None."""
-        value = getattr(self, name)
-        return PRESETS[self.preset][name] if value is None else value
-
     @property
     def _k(self) -> int:
         return int(cast(int, self.n_clusters))
@@ -556,7 +551,7 @@ class IMSAT(DeepClusterer[ImsatState]):
                 "cannot be told from a batch: raise it, or set marginal_rate to 0.1."
             )
         for name, (low, high) in RANGES.items():
-            value = self._set(name) if name in PRESETS["default"] else getattr(self, name)
+            value = self._set(name)
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name} is {value}; expected {low:g} to {high:g}.")
 

@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -162,7 +162,7 @@ class IMSATHash(DeepClusterer[HashState]):
     ((200, 8), dtype('uint8'), (3, 8))
     """
 
-    _presets: ClassVar[tuple[str, ...]] = tuple(PRESETS)
+    _presets = PRESETS
 
     def __init__(
         self,
@@ -316,11 +316,6 @@ class IMSATHash(DeepClusterer[HashState]):
                 yield batch
 
     # -- set-up --------------------------------------------------------------------------------------------------------
-
-    def _set(self, name: str) -> Any:
-        """A parameter, or what the preset says where it is None."""
-        value = getattr(self, name)
-        return PRESETS[self.preset][name] if value is None and name in PRESETS[self.preset] else value
 
     @property
     def _is_released(self) -> bool:

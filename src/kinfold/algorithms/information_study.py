@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -233,7 +233,7 @@ class InformationStudy(DeepClusterer[StudyState]):
     ((100,), (3, 10))
     """
 
-    _presets: ClassVar[tuple[str, ...]] = tuple(PRESETS)
+    _presets = PRESETS
 
     def __init__(
         self,
@@ -379,11 +379,6 @@ class InformationStudy(DeepClusterer[StudyState]):
         return Batch(batch.source, x, p, batch.answers, batch.generator)
 
     # -- set-up --------------------------------------------------------------------------------------------------------
-
-    def _set(self, name: str) -> Any:
-        """A parameter, or what the preset says where it is None."""
-        value = getattr(self, name)
-        return PRESETS[self.preset][name] if value is None else value
 
     def _epochs(self, n: int) -> int:
         """As many as were asked for; the default preset gives small sets more."""

@@ -27,7 +27,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -180,7 +180,7 @@ class JULE(DeepClusterer[JuleState]):
     ((200,), (200, 160), np.int64(5))
     """
 
-    _presets: ClassVar[tuple[str, ...]] = tuple(PRESETS)
+    _presets = PRESETS
 
     def __init__(
         self,
@@ -421,11 +421,6 @@ class JULE(DeepClusterer[JuleState]):
             )
 
     # -- set-up --------------------------------------------------------------------------------------------------------
-
-    def _set(self, name: str) -> Any:
-        """A parameter, or what the preset says where it is None."""
-        value = getattr(self, name)
-        return PRESETS[self.preset][name] if value is None else value
 
     def _n_neighbors(self, n: int) -> int:
         """The paper's K_s: few enough to stay inside a cluster."""

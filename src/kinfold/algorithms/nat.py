@@ -22,7 +22,7 @@ targets are no longer exchanged but given by k-means on the outputs, so that clu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -302,10 +302,8 @@ class NAT(DeepClusterer[NatState]):
     def _clusters(self) -> bool:
         return self.variant == "clusters"
 
-    def _set(self, name: str) -> Any:
-        """A parameter, or what the variant says where it is None."""
-        value = getattr(self, name)
-        return VARIANTS[self.variant][name] if value is None else value
+    def _standing(self) -> Mapping[str, Any]:
+        return VARIANTS[self.variant]
 
     def _epochs(self, n: int) -> int:
         """Passes over n images: `n_epochs`, or so many that a small set is looked at often enough."""
