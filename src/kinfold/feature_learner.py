@@ -24,7 +24,7 @@ from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import NearestCentre
 from kinfold.ops.kmeans import kmeans
 from kinfold.runtime import Runtime
-from kinfold.train import embed, pixels, set_rate, through
+from kinfold.train import embed, pixels, prepared, set_rate
 
 N_FEATURES = 160
 MEASURED = 5000  # images from which the network takes mean and spread of its input
@@ -57,7 +57,7 @@ class FeatureLearner(DeepClusterer[S]):
 
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
-        return through(self._network(images.shape).front, images, run, cache="seen.npy")
+        return prepared(self._network(images.shape), images, run)
 
     def _done(self, state: S) -> bool:
         return state.round >= self.n_epochs

@@ -136,6 +136,28 @@ def through(front: nn.Module, images: Images, run: Runtime, *, cache: str) -> Im
     return Images(whole, names=images.names, labels=images.labels, source=images.source)
 
 
+class Looking(Protocol):
+    """A network whose first part never learns: `kinfold.nn.backbones.Network`, or one with two heads."""
+
+    front: nn.Module
+    pretrained: str | None
+
+
+def prepared(net: Looking, images: Images, run: Runtime, *, instead: str = "convnet") -> Images:
+    """What a network's first part makes of the images, once for all rounds; a pretrained one is not used in silence.
+
+    Parameters
+    ----------
+    instead
+        The backbone that trains from scratch, for the sentence that says so.
+    """
+    if net.pretrained:
+        run.progress.say(
+            f"looking with {net.pretrained}, pretrained on other images; backbone={instead!r} does without."
+        )
+    return through(net.front, images, run, cache="seen.npy")
+
+
 def set_rate(optimizer: Optimizer | None, rate: float) -> None:
     """Let all weights learn at this rate from now on; without an optimiser nothing learns."""
     for group in optimizer.param_groups if optimizer is not None else ():

@@ -52,7 +52,7 @@ from kinfold.ops.pixels import first_clusters
 from kinfold.ops.sinkhorn import sinkhorn
 from kinfold.ops.whitening import Whitening, whitening
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, through
+from kinfold.train import embed, fit_epoch, pixels, prepared
 
 Labels = npt.NDArray[np.int64]
 RESTARTS = 10  # of the k-means that makes the final clusters
@@ -213,7 +213,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features, computed once."""
         self._check_choices()
-        return through(self._network(images.shape).front, images, run, cache="seen.npy")
+        return prepared(self._network(images.shape), images, run, instead="small")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ from kinfold.nn.two_heads import Answer, CentralCrop, TwoHeads, first_weights, l
 from kinfold.ops.information import entropy, verdict
 from kinfold.ops.joint import coarsened, joint_table, table_information
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, set_rate, through
+from kinfold.train import embed, fit_epoch, pixels, prepared, set_rate, through
 
 Index = npt.NDArray[np.int64]
 View = Callable[[Tensor, torch.Generator], Tensor]
@@ -241,12 +241,7 @@ class IIC(DeepClusterer[IICState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
         self._check_choices(images)
-        net = self._network(images.shape)
-        if net.pretrained:
-            run.progress.say(
-                f"looking with {net.pretrained}, pretrained on other images; backbone='net5g' does without."
-            )
-        return through(net.front, images, run, cache="seen.npy")
+        return prepared(self._network(images.shape), images, run, instead="net5g")
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, 
 from kinfold.ops.knn import neighbours
 from kinfold.ops.pixels import first_clusters
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, flat, pixels, set_rate, through
+from kinfold.train import embed, fit_epoch, flat, pixels, prepared, set_rate
 
 Index = npt.NDArray[np.int64]
 
@@ -270,12 +270,7 @@ class IMSAT(DeepClusterer[ImsatState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
         self._check_choices()
-        trunk = self._trunk(images.shape)
-        if trunk.pretrained:
-            run.progress.say(
-                f"looking with {trunk.pretrained}, pretrained on other images; backbone='convnet' does without."
-            )
-        return through(trunk.front, images, run, cache="seen.npy")
+        return prepared(self._trunk(images.shape), images, run)
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 

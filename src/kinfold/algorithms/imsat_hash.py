@@ -37,7 +37,7 @@ from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius
 from kinfold.ops.information import EPS
 from kinfold.ops.knn import neighbours
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, flat, pixels, set_rate, through
+from kinfold.train import embed, fit_epoch, flat, pixels, prepared, set_rate
 
 Index = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -215,7 +215,7 @@ class IMSATHash(DeepClusterer[HashState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
         self._check_choices()
-        return through(self._trunk(images.shape).front, images, run, cache="seen.npy")
+        return prepared(self._trunk(images.shape), images, run)
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 

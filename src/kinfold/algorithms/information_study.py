@@ -43,7 +43,7 @@ from kinfold.ops.adversarial import adversarial_directions, probing, pushed, ran
 from kinfold.ops.information import conditional_entropy, kl, marginal_entropy, verdict
 from kinfold.ops.joint import joint_table, table_information
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, set_rate, through
+from kinfold.train import embed, fit_epoch, pixels, prepared, set_rate
 
 Index = npt.NDArray[np.int64]
 EPS = 1e-16  # inside the logarithms of the divergences
@@ -279,7 +279,7 @@ class InformationStudy(DeepClusterer[StudyState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Large images averaged down, once."""
         self._check_choices(images)
-        return through(self._network(images.shape).front, images, run, cache="seen.npy")
+        return prepared(self._network(images.shape), images, run)
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
 from kinfold.ops.pixels import first_graph
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, set_rate, through
+from kinfold.train import embed, fit_epoch, pixels, prepared, set_rate
 
 Labels = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
@@ -243,12 +243,7 @@ class JULE(DeepClusterer[JuleState]):
 
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
-        net = self._network(images.shape)
-        if net.pretrained:
-            run.progress.say(
-                f"looking with {net.pretrained}, pretrained on other images; backbone='convnet' does without."
-            )
-        return through(net.front, images, run, cache="seen.npy")
+        return prepared(self._network(images.shape), images, run)
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ from kinfold.ops.assignment import best_assignment, renaming
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.rotation import together, turn_loss
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, set_rate, through
+from kinfold.train import embed, fit_epoch, pixels, prepared, set_rate
 
 Labels = npt.NDArray[np.int64]
 N_FEATURES = 160
@@ -169,8 +169,7 @@ class NAT(DeepClusterer[NatState]):
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
         self._check_choices(self._epochs(len(images)))
-        front = cast(Network, self._network(images.shape).trunk).front
-        return through(front, images, run, cache="seen.npy")
+        return prepared(cast(Network, self._network(images.shape).trunk), images, run)
 
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
