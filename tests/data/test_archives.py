@@ -88,7 +88,7 @@ def encoded(images: list[np.ndarray], **options: object) -> tuple[np.ndarray, np
 
 
 def test_encoded_images_in_an_archive(tmp_path: Path) -> None:
-    originals = [np.full((16, 16, 3), 6 * i, dtype=np.uint8) for i in range(40)]
+    originals = [np.full((16, 16, 3), (6 * i, 5 * i, 4 * i + 50), dtype=np.uint8) for i in range(40)]
     jpeg, offsets = encoded(originals, quality=95)
     np.savez(tmp_path / "a.npz", jpeg=jpeg, offsets=offsets, labels=np.arange(40))
     images = as_images(tmp_path / "a.npz")

@@ -80,6 +80,34 @@ def test_grey_only_if_all_are_grey(tmp_path: Path) -> None:
     assert mixed.note == ["read 2 grey images as RGB, since others have colour"]
 
 
+def test_files_in_colour_that_show_none_are_grey(tmp_path: Path) -> None:
+    for i, (mode, suffix) in enumerate([("RGB", "jpg"), ("RGBA", "png"), ("CMYK", "tif"), ("L", "png")]):
+        paint(tmp_path / f"as-{i}.png", mode="L", seed=i)
+        Image.open(tmp_path / f"as-{i}.png").convert(mode).save(tmp_path / f"{i}.{suffix}")
+    plain = as_images([tmp_path / f"as-{i}.png" for i in range(1, 4)])
+    images = as_images([tmp_path / name for name in ("0.jpg", "1.png", "2.tif", "3.png")], cache=tmp_path / "cache")
+    assert images.shape == (1, 10, 12)
+    assert images.note == ["read 3 images that are stored in colour as grey, since no image has any"]
+    np.testing.assert_array_equal(images.pixels[1:], plain.pixels)
+    np.testing.assert_array_equal(images.digests[1:], plain.digests)
+    assert as_images([tmp_path / "0.jpg"], shape=(3, 10, 12)).shape == (3, 10, 12)
+    paint(tmp_path / "green.png")
+    assert as_images([tmp_path / "0.jpg", tmp_path / "green.png"]).shape == (3, 10, 12)
+
+
+def test_grey_made_of_mapped_colour_is_kept_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinfold.data.store.MEMORY_BUDGET", 0)
+    for i in range(3):
+        paint(tmp_path / "images" / f"{i}.png", mode="L", seed=i)
+        Image.open(tmp_path / "images" / f"{i}.png").convert("RGB").save(tmp_path / "images" / f"{i}.png")
+    first = as_images(tmp_path / "images", cache=tmp_path / "cache")
+    again = as_images(tmp_path / "images", cache=tmp_path / "cache")
+    assert again.shape == first.shape == (1, 10, 12)
+    assert again.note == first.note
+    np.testing.assert_array_equal(again.pixels, first.pixels)
+    assert not list((tmp_path / "cache").glob("*.part"))
+
+
 def test_a_mixed_folder(tmp_path: Path) -> None:
     kinds = "RGB jpg, L jpg, CMYK jpg, RGBA png, P gif, LA png, RGB webp, 1 bmp, CMYK tif, RGBA webp, P png, RGB JPEG"
     for i, (mode, suffix) in enumerate(kind.split() for kind in kinds.split(", ")):

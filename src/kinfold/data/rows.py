@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +28,8 @@ DEFAULT_SIDE = 128
 """Pixels a side to which images are brought when they are larger or of different sizes."""
 
 _CHUNK = 16  # images a thread takes at a time
-_RULE = 1  # raise when decoding changes, so that older caches are not reused
+_TINT = 8  # of 255: what channels of a pixel may differ by in an image without colour
+_RULE = 2  # raise when decoding changes, so that older caches are not reused
 
 T = TypeVar("T")
 
@@ -172,15 +174,33 @@ def _decode(
         store = allocate((len(found), *plan), np.uint8, folder)
         digests = np.zeros((len(found), 16), dtype=np.uint8)
         try:
-            _fill(found, list(good), plan, store.rows, digests, reasons, progress)
+            colour = _fill(found, list(good), plan, store.rows, digests, reasons, progress)
         except BaseException:
             store.discard()
             raise
         rest = [header for i, header in good.items() if i not in reasons]
         # A damaged file must not decide the shape of the sound ones: when it did, decode again without it.
         if rest and plan_shape(rest, shape, image_size) == plan:
-            return store, digests, say_plan(rest, plan)
+            if shape is not None or plan[0] == 1 or colour:
+                return store, digests, say_plan(rest, plan)
+            grey = _first_channel(store, digests, folder)
+            stored = sum(not header.grey for header in rest)
+            note = f"read {stored} images that are stored in colour as grey, since no image has any"
+            return grey, digests, [*say_plan([replace(each, grey=True) for each in rest], (1, *plan[1:])), note]
         store.discard()
+
+
+def _first_channel(store: Store, digests: npt.NDArray[np.uint8], folder: Path | None) -> Store:
+    """Room for one channel, filled with the first of three; digests are made anew."""
+    n, _, *size = store.rows.shape
+    try:
+        grey = allocate((n, 1, *size), np.uint8, folder)
+        for i in range(n):
+            grey.rows[i] = store.rows[i, :1]
+            digests[i] = digest(grey.rows[i])
+    finally:
+        store.discard()
+    return grey
 
 
 def _fill(
@@ -191,18 +211,24 @@ def _fill(
     digests: npt.NDArray[np.uint8],
     reasons: dict[int, str],
     progress: ReadingProgress | None,
-) -> None:
-    def decode(i: int) -> str | None:
+) -> bool:
+    """Decode into `rows`; whether any image has colour."""
+
+    def decode(i: int) -> str | bool:
         try:
             rows[i] = read_pixels(found[i].encoded, plan)
         except Exception as error:  # Pillow raises nearly anything on damaged files
             return reason_of(error, found[i].encoded)
         digests[i] = digest(rows[i])
-        return None
+        return bool((np.ptp(rows[i], axis=0) > _TINT).any())
 
-    for i, reason in in_threads(decode, indices, progress, "decoding images"):
-        if reason is not None:
-            reasons[i] = reason
+    colour = False
+    for i, result in in_threads(decode, indices, progress, "decoding images"):
+        if isinstance(result, str):
+            reasons[i] = result
+        else:
+            colour |= result
+    return colour
 
 
 def _nothing(source: str, reasons: dict[int, str]) -> str:
