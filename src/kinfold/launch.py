@@ -79,6 +79,7 @@ def relaunch(processes: int, arguments: Sequence[str], *, verbose: bool = False)
     killed = re.search(r"exitcode\s*:\s*-(9|11|7|6)\b", heard)
     if killed:
         memory = ", by the system for want of memory perhaps" if killed[1] == "9" else ""
+        told = told[:1].upper() + told[1:]
         told = f"One of the {processes} processes was killed (signal {killed[1]}{memory}). {told}".strip()
     last = " ".join(heard.splitlines()[-1:])
     raise KinfoldError(
