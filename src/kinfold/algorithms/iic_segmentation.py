@@ -138,6 +138,8 @@ class IICSegmentation(WithPresets, BaseEstimator):  # type: ignore[misc]
     ((1, 32, 48), (20, 48))
     """
 
+    _presets = PRESETS
+
     def __init__(
         self,
         n_clusters: int = 3,

@@ -36,6 +36,7 @@ def test_the_table_of_deepcluster_by_hand() -> None:
         scored("deepcluster-v1-mnist-full", 0.7),
         scored("kmeans-pixels-mnist-full", 0.5),
         scored("deepcluster-v1-pic-mnist-test", 0.8),
+        scored("kmeans-hundred-mnist-test", 0.13),
     )
     text = features.deepcluster(found)
     beside = ["0.500 ± 0.012", "0.610 ± 0.012", "0.600 ± 0.012"]
@@ -43,6 +44,7 @@ def test_the_table_of_deepcluster_by_hand() -> None:
     assert row(text, "MNIST-full, v1")[1:] == expected
     assert row(text, "MNIST-full, v2")[2:5] == ["—", "≥ 0.900", "—"]
     assert row(text, "`variant='v1', final='kmeans', assignment='pic'`")[1:] == ["0.800 ± 0.012", *beside[1:], "100"]
+    assert row(text, "k-means on pixels, `n_clusters=100`")[1:] == ["0.130 ± 0.012", *beside[1:], "100"]
     assert features.deepcluster({}) == "Not measured yet: `kinfold benchmark deepcluster --data DIR`\n"
 
 

@@ -93,7 +93,8 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
             wanted = [s for s in wanted if s.preset in (None, "default")]
         if preset is None:
             sets = {s.dataset for s in wanted if s.task == "cluster"}
-            wanted += [s for s in SCENARIOS.values() if s.algorithm == "kmeans" and s.dataset in sets]
+            beside = [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm == "kmeans"]
+            wanted += [s for s in beside if s.dataset in sets]
     if only is not None:
         wanted = [s for s in wanted if only in (s.dataset, s.id)]
     if not wanted:
