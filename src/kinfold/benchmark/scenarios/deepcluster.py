@@ -38,5 +38,9 @@ def deepcluster() -> Iterator[Scenario]:
     }
     for change, parameters in choices.items():
         yield Scenario(f"deepcluster-{change}-{name}", group, "cluster", "DeepCluster", name, "default", parameters)
-    # Beside "v1-hundred": NMI and AMI rise with the number of clusters, so k-means has to have as many.
-    yield Scenario(f"kmeans-hundred-{name}", group, "cluster", "kmeans", name, parameters={"n_clusters": 100})
+    # Beside "v1-hundred": NMI and AMI rise with the number of clusters, so those of pixels have to be as many.
+    for algorithm in ("kmeans", "gdl"):
+        yield Scenario(
+            f"{algorithm}-hundred-{name}", group, "cluster", algorithm, name, parameters={"n_clusters": 100},
+            deterministic=algorithm == "gdl",
+        )  # fmt: skip

@@ -84,7 +84,7 @@ def deepcluster(results: Results) -> str:
             start = [f"{SETS[name].title}, {variant}", f"{SETS[name].n:,}"]
             rows.append([*start, *quoted, *scores, *beside, mean(ours, "cpu_seconds")])
         if name == "mnist-test":
-            who = "k-means on pixels, " if scenario.algorithm == "kmeans" else ""
+            who = {"kmeans": "k-means on pixels, ", "gdl": "GDL on pixels, "}.get(scenario.algorithm, "")
             changes.append([who + change(scenario.parameters), *scores, mean(ours, "cpu_seconds")])
     text = table(head, rows) + made(command, "deepcluster-*.json") + f"Published: {published.IIC}, best epoch.\n"
     text += "\n" + table(["on MNIST-test", "ACC", "NMI", "AMI", "CPU s"], sorted(changes))
