@@ -12,9 +12,11 @@ from typing import Any
 
 SOURCE = "archived results of arXiv 1910.01665, best epoch by labels, 3 seeds"
 
-# What every row is run with here: the study's constants in a network of a sixteenth of the multiplications, two second
-# views in place of four, and 12 epochs of MNIST's test part in place of 2,000 of all of MNIST.
-REDUCED: dict[str, Any] = {"width": 16, "n_repeats": 2, "n_epochs": 12}
+# What every row is run with here: a network of a sixteenth of the multiplications, two second views in place of four,
+# and 8 epochs of MNIST's test part in place of 2,000 of all of MNIST. So few need the default preset's start, with
+# normalised features, and a falling rate: with the study's own, IIC's plain row stood at .61 after 12 epochs, with ours
+# at .85 after 6 (one run each). No run is begun anew, so that collapses count.
+REDUCED: dict[str, Any] = {"width": 16, "n_repeats": 2, "batch_size": 100, "n_epochs": 8, "restarts": 0}
 
 
 @dataclass(frozen=True)

@@ -12,5 +12,5 @@ def rows() -> Iterator[Scenario]:
     for name, row in study.ROWS.items():
         parameters = study.REDUCED | row.parameters
         yield Scenario(
-            f"study-{name}", "information-study", "cluster", "InformationStudy", "mnist-test", "paper", parameters
+            f"study-{name}", "information-study", "cluster", "InformationStudy", "mnist-test", "default", parameters
         )
