@@ -174,20 +174,25 @@ def _decode(
         store = allocate((len(found), *plan), np.uint8, folder)
         digests = np.zeros((len(found), 16), dtype=np.uint8)
         try:
-            colour = _fill(found, list(good), plan, store.rows, digests, reasons, progress)
+            _fill(found, list(good), plan, store.rows, digests, reasons, progress)
         except BaseException:
             store.discard()
             raise
         rest = [header for i, header in good.items() if i not in reasons]
         # A damaged file must not decide the shape of the sound ones: when it did, decode again without it.
         if rest and plan_shape(rest, shape, image_size) == plan:
-            if shape is not None or plan[0] == 1 or colour:
+            if shape is not None or plan[0] == 1 or any(map(_has_colour, store.rows)):
                 return store, digests, say_plan(rest, plan)
             grey = _first_channel(store, digests, folder)
             stored = sum(not header.grey for header in rest)
             note = f"read {stored} images that are stored in colour as grey, since no image has any"
             return grey, digests, [*say_plan([replace(each, grey=True) for each in rest], (1, *plan[1:])), note]
         store.discard()
+
+
+def _has_colour(image: Array) -> bool:
+    """Whether channels differ anywhere ``(3, h, w) -> ()``; rows that were not filled have none."""
+    return bool((np.ptp(image, axis=0) > _TINT).any())
 
 
 def _first_channel(store: Store, digests: npt.NDArray[np.uint8], folder: Path | None) -> Store:
@@ -211,24 +216,18 @@ def _fill(
     digests: npt.NDArray[np.uint8],
     reasons: dict[int, str],
     progress: ReadingProgress | None,
-) -> bool:
-    """Decode into `rows`; whether any image has colour."""
-
-    def decode(i: int) -> str | bool:
+) -> None:
+    def decode(i: int) -> str | None:
         try:
             rows[i] = read_pixels(found[i].encoded, plan)
         except Exception as error:  # Pillow raises nearly anything on damaged files
             return reason_of(error, found[i].encoded)
         digests[i] = digest(rows[i])
-        return bool((np.ptp(rows[i], axis=0) > _TINT).any())
+        return None
 
-    colour = False
-    for i, result in in_threads(decode, indices, progress, "decoding images"):
-        if isinstance(result, str):
-            reasons[i] = result
-        else:
-            colour |= result
-    return colour
+    for i, reason in in_threads(decode, indices, progress, "decoding images"):
+        if reason is not None:
+            reasons[i] = reason
 
 
 def _nothing(source: str, reasons: dict[int, str]) -> str:
