@@ -24,10 +24,9 @@ from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import NearestCentre
 from kinfold.ops.kmeans import kmeans
 from kinfold.runtime import Runtime
-from kinfold.train import embed, pixels, prepared, set_rate
+from kinfold.train import embed, half_cosine, prepared, sampled, set_rate
 
 N_FEATURES = 160
-MEASURED = 5000  # images from which the network takes mean and spread of its input
 STARTS = 5  # of k-means, of which the best counts
 
 S = TypeVar("S", bound=State)
@@ -72,8 +71,7 @@ class FeatureLearner(DeepClusterer[S]):
     def _fresh(self, images: Images, generator: torch.Generator, run: Runtime) -> Network:
         """A network that knows mean and spread of its input, and nothing else."""
         net = self._network(self._raw_shape)
-        some = np.sort(torch.randperm(len(images), generator=generator)[:MEASURED].numpy())
-        measure(net, pixels(images, some, run).cpu())
+        measure(net, sampled(images, generator, run))
         return net
 
     def _cluster(self, state: S, images: Images, run: Runtime) -> None:
@@ -88,9 +86,8 @@ class FeatureLearner(DeepClusterer[S]):
         """Batches of an epoch, none of a single image; the rate falls along a cosine on the way, step by step."""
         total = self.n_epochs * math.ceil(n / self.batch_size)
         for batch in shuffled(n, self.batch_size, state.generator):
-            factor = 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total)))
+            set_rate(state.optimizer, self.learning_rate * half_cosine(state.step / total))
             state.step += 1
-            set_rate(state.optimizer, self.learning_rate * factor)
             if len(batch) > 1:  # batch norm has nothing to say about a single row, and one image has no other
                 yield batch
 

@@ -40,6 +40,15 @@ def pixels(images: Images, index: Index, run: Runtime) -> Tensor:
     return x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
 
 
+def sampled(images: Images, generator: torch.Generator, run: Runtime, *, most: int = 5000) -> Tensor:
+    """Up to `most` images as the networks see them, in their order, on the CPU ``n images -> (m, ...)``.
+
+    For what is measured once: mean and spread of the input, distances between images.
+    """
+    some = np.sort(torch.randperm(len(images), generator=generator)[:most].numpy())
+    return pixels(images, some, run).cpu()
+
+
 def flat(images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:
     """All images as the networks see them, one row each, for distances between them ``n images -> (n, d)``."""
     rows = np.asarray(images.pixels).reshape(len(images), -1).astype(np.float32)
@@ -156,6 +165,17 @@ def prepared(net: Looking, images: Images, run: Runtime, *, instead: str = "conv
             f"looking with {net.pretrained}, pretrained on other images; backbone={instead!r} does without."
         )
     return through(net.front, images, run, cache="seen.npy")
+
+
+def half_cosine(done: float, *, last: float = 0.0) -> float:
+    """Share of the full learning rate after this share of a run: from 1 along half a cosine to `last`.
+
+    Examples
+    --------
+    >>> half_cosine(0.0), half_cosine(1.5, last=0.25)
+    (1.0, 0.25)
+    """
+    return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def set_rate(optimizer: Optimizer | None, rate: float) -> None:

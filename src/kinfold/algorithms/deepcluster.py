@@ -42,7 +42,7 @@ from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
 from kinfold.metrics import nmi
-from kinfold.nn.backbones import Network, Standardize
+from kinfold.nn.backbones import Network, measure
 from kinfold.nn.caron import NearestCentre, ToSphere, caron
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.centres import totals
@@ -52,7 +52,7 @@ from kinfold.ops.pixels import first_clusters
 from kinfold.ops.sinkhorn import sinkhorn
 from kinfold.ops.whitening import Whitening, whitening
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, prepared
+from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, sampled
 
 Labels = npt.NDArray[np.int64]
 RESTARTS = 10  # of the k-means that makes the final clusters
@@ -220,7 +220,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     def _start(self, images: Images, run: Runtime) -> DeepClusterState:
         generator = self._generator()
         net = self._network(self._raw_shape)
-        _measure(net, images, generator, run)
+        measure(net, sampled(images, generator, run))
         _settle(run.to(net), images, generator, run)
         n = len(images)
         state = DeepClusterState(net, None, generator, np.zeros(n, dtype=np.int64), planned=self._set("n_rounds"))
@@ -407,8 +407,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
             if len(batch) < min(size, 16) and start:
                 return
             if self.preset != "paper":
-                fraction = min(1.0, state.step / total)
-                rate = self._set("learning_rate") * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * fraction)))
+                rate = self._set("learning_rate") * half_cosine(state.step / total, last=0.05)
                 # Of the body only: a head made anew has all to learn in every round.
                 cast(torch.optim.Optimizer, state.optimizer).param_groups[0]["lr"] = rate
             state.step += 1
@@ -626,12 +625,3 @@ def _begin_at_centroids(head: nn.Linear, z: Tensor, generator: torch.Generator, 
 def _seed(generator: torch.Generator) -> int:
     """A new seed for what is drawn by numpy: the same images must not be the first centres every round."""
     return int(torch.randint(2**31, (1,), generator=generator))
-
-
-def _measure(net: nn.Module, images: Images, generator: torch.Generator, run: Runtime) -> None:
-    """Mean and spread of the input, from a few thousand images."""
-    some = torch.randperm(len(images), generator=generator)[:5000].numpy()
-    x = pixels(images, np.sort(some), run).cpu()
-    for layer in net.modules():
-        if isinstance(layer, Standardize):
-            layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)

@@ -45,7 +45,7 @@ from kinfold.nn.two_heads import Answer, CentralCrop, TwoHeads, first_weights, l
 from kinfold.ops.information import entropy, verdict
 from kinfold.ops.joint import coarsened, joint_table, table_information
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, prepared, set_rate, through
+from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, set_rate, through
 
 Index = npt.NDArray[np.int64]
 View = Callable[[Tensor, torch.Generator], Tensor]
@@ -394,7 +394,7 @@ class IIC(DeepClusterer[IICState]):
             factor = 1.0
             if self.preset == "default":
                 warm = min(1.0, state.step / min(WARM_UP, max(1, total // 10)))
-                factor = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total))))
+                factor = warm * half_cosine(state.step / total, last=0.02)
             set_rate(state.optimizer, self._set("learning_rate") * factor)
             yield batch
 

@@ -42,6 +42,7 @@ from kinfold.nn.pixelwise import SMALLEST_PICTURE, PixelNetwork, stretched
 from kinfold.ops.joint import coarsened, table_information
 from kinfold.presets import WithPresets
 from kinfold.runtime import Progress, Runtime
+from kinfold.train import half_cosine, set_rate
 
 Maps = npt.NDArray[np.int64]
 STEPS_A_ROUND = 50
@@ -331,9 +332,8 @@ class IICSegmentation(WithPresets, BaseEstimator):  # type: ignore[misc]
         return run.share(first), run.share(second), run.share(mirrored)
 
     def _pace(self, state: SegmentationState, done: float) -> None:
-        factor = 1.0 if self.preset == "paper" else 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        for group in state.optimizer.param_groups:
-            group["lr"] = self._set("learning_rate") * max(factor, 0.01)
+        factor = 1.0 if self.preset == "paper" else half_cosine(done)
+        set_rate(state.optimizer, self._set("learning_rate") * max(factor, 0.01))
 
     def _revive(self, state: SegmentationState, run: Runtime) -> None:
         """Draw new weights where the first rounds found nothing; no label is looked at."""

@@ -41,7 +41,7 @@ from kinfold.data.sample import drawn, shuffled
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.nn.backbones import Network, Standardize, network
+from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import Heads, WithHead
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_perceptron
 from kinfold.ops.adversarial import (
@@ -58,7 +58,7 @@ from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, 
 from kinfold.ops.knn import neighbours
 from kinfold.ops.pixels import first_clusters
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, flat, pixels, prepared, set_rate
+from kinfold.train import embed, fit_epoch, flat, pixels, prepared, sampled, set_rate
 
 Index = npt.NDArray[np.int64]
 
@@ -515,11 +515,7 @@ class IMSAT(DeepClusterer[ImsatState]):
     def _begin(self, state: ImsatState, images: Images, run: Runtime) -> None:
         """Mean and spread of the input, and the first weight of the shares."""
         state.weight_marginal = self._set("weight_marginal")
-        some = torch.randperm(len(images), generator=state.generator)[:5000].numpy()
-        x = pixels(images, np.sort(some), run)
-        for layer in state.net.modules():
-            if isinstance(layer, Standardize):
-                layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
+        measure(state.net, sampled(images, state.generator, run))
 
     def _reach(self, images: Images, generator: torch.Generator, run: Runtime) -> float:
         """How strong views may be: see `kinfold.data.views.strength_within`."""

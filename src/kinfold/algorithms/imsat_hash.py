@@ -31,13 +31,13 @@ from kinfold.data.sample import drawn, shuffled
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.nn.backbones import Network, Standardize, network
+from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_perceptron
 from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius, probing, pushed, random_directions
 from kinfold.ops.information import EPS
 from kinfold.ops.knn import neighbours
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, flat, pixels, prepared, set_rate
+from kinfold.train import embed, fit_epoch, flat, prepared, sampled, set_rate
 
 Index = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -229,11 +229,8 @@ class IMSATHash(DeepClusterer[HashState]):
         state = HashState(net, optimizer, generator, np.zeros(len(images), dtype=np.int64))
         state.radius, state.planned = self.reach * distance, self._set("n_epochs")
         state.facts["pretrained"] = cast(Network, net[0]).pretrained
-        some = np.sort(torch.randperm(len(images), generator=generator)[:5000].numpy())
-        x = pixels(images, some, run).cpu()
-        for layer in net.modules():
-            if isinstance(layer, Standardize):
-                layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
+        x = sampled(images, generator, run)
+        measure(net, x)
         strength = self._set("view_strength")
         state.strength = strength_within(x, generator, reach=1.8) if strength == "auto" else float(strength)
         return state

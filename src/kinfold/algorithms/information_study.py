@@ -43,7 +43,7 @@ from kinfold.ops.adversarial import adversarial_directions, probing, pushed, ran
 from kinfold.ops.information import conditional_entropy, kl, marginal_entropy, verdict
 from kinfold.ops.joint import joint_table, table_information
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, prepared, set_rate
+from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, sampled, set_rate
 
 Index = npt.NDArray[np.int64]
 EPS = 1e-16  # inside the logarithms of the divergences
@@ -402,9 +402,8 @@ class InformationStudy(DeepClusterer[StudyState]):
         """A fresh network that knows the range of the pixels, and its optimiser."""
         net = self._network(self._raw_shape)
         first_weights(net, gain=GAIN if self.preset == "default" else None)
-        some = np.sort(torch.randperm(len(images), generator=generator)[:10_000].numpy())
         first = cast(nn.Sequential, net.look)[0]
-        cast(UnitRange | Standardize, first).measure(pixels(images, some, run).cpu())
+        cast(UnitRange | Standardize, first).measure(sampled(images, generator, run, most=10_000))
         return net, torch.optim.Adam(net.parameters(), self._set("learning_rate"))
 
     def _batches(self, state: StudyState, n: int) -> Iterator[Index]:
@@ -414,7 +413,7 @@ class InformationStudy(DeepClusterer[StudyState]):
             state.step += 1
             factor = 0.5 ** (state.epoch // 100)
             if self.preset == "default":
-                factor = 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, state.step / (n_epochs * math.ceil(n / size)))))
+                factor = half_cosine(state.step / (n_epochs * math.ceil(n / size)), last=0.02)
             set_rate(state.optimizer, self._set("learning_rate") * factor)
             yield batch
 

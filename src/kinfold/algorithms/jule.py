@@ -41,7 +41,7 @@ from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
-from kinfold.nn.backbones import Network, Standardize, network, torch7_init
+from kinfold.nn.backbones import Network, measure, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
 from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
@@ -49,7 +49,7 @@ from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
 from kinfold.ops.pixels import first_graph
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, prepared, set_rate
+from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, sampled, set_rate
 
 Labels = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
@@ -387,8 +387,8 @@ class JULE(DeepClusterer[JuleState]):
         total = max(1, round(epochs * n / size))
         rounds = self._set("n_periods") + self._set("n_final")
         for i, batch in enumerate(by_cluster(state.labels, size, 2, total, state.generator)):
-            fraction = min(1.0, (state.period + state.final + i / total) / rounds)
-            self._pace(state, 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * fraction)))
+            done = (state.period + state.final + i / total) / rounds
+            self._pace(state, half_cosine(done, last=0.05))
             yield np.concatenate([batch, batch])  # two views of each
 
     def _pace(self, state: JuleState, factor: float) -> None:
@@ -427,18 +427,14 @@ class JULE(DeepClusterer[JuleState]):
 
     def _epochs(self, n: int) -> float:
         epochs = self._set("n_epochs")
-        return max(PRESETS[self.preset]["least_epochs"], SMALL_SET / n) if epochs is None else float(epochs)
+        return max(self._set("least_epochs"), SMALL_SET / n) if epochs is None else float(epochs)
 
     def _begin(self, net: nn.Module, images: Images, generator: torch.Generator, run: Runtime) -> None:
         """First weights, and mean and spread of the input."""
         if self.preset == "paper":
             torch7_init(net, generator)  # pixels stay as they are
             return
-        some = torch.randperm(len(images), generator=generator)[:5000].numpy()
-        x = pixels(images, np.sort(some), run).cpu()
-        for layer in net.modules():
-            if isinstance(layer, Standardize):
-                layer.measure(x.reshape(len(x), -1) if layer.mean.ndim == 1 else x)
+        measure(net, sampled(images, generator, run))
 
     def _reach(self, images: Images, generator: torch.Generator, run: Runtime) -> float:
         """How strong views may be: see `kinfold.data.views.strength_within`."""

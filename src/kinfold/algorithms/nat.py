@@ -44,7 +44,7 @@ from kinfold.ops.assignment import best_assignment, renaming
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.rotation import together, turn_loss
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, pixels, prepared, set_rate
+from kinfold.train import embed, fit_epoch, half_cosine, prepared, sampled, set_rate
 
 Labels = npt.NDArray[np.int64]
 N_FEATURES = 160
@@ -177,8 +177,7 @@ class NAT(DeepClusterer[NatState]):
         """Targets, dealt out at random, and a fresh network."""
         generator, n = self._generator(), len(images)
         net = self._network(self._raw_shape)
-        some = np.sort(torch.randperm(n, generator=generator)[:5000].numpy())
-        measure(net, pixels(images, some, run).cpu())
+        measure(net, sampled(images, generator, run))
         targets = corners(self._k) if self._clusters else noise(n, self.n_target_dims, generator)
         held = torch.randperm(n, generator=generator).numpy()
         if self._clusters:
@@ -289,9 +288,8 @@ class NAT(DeepClusterer[NatState]):
         passes = self._epochs(n) * (1 if state.turns is None else 2)
         total = passes * math.ceil(n / size)
         for batch in shuffled(n, size, state.generator):
-            rate = self._set("learning_rate") * 0.5 * (1 + math.cos(math.pi * min(1.0, state.step / total)))
+            set_rate(state.optimizer, self._set("learning_rate") * half_cosine(state.step / total))
             state.step += 1
-            set_rate(state.optimizer, rate)
             if len(batch) > 1:  # batch norm has nothing to say about a single row
                 yield batch
 

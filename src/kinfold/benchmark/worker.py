@@ -10,7 +10,7 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 from kinfold.benchmark import measure
 from kinfold.benchmark.fitting import estimator, hide_labels, outcome
 from kinfold.benchmark.scenarios import Scenario, scenario
-
-if TYPE_CHECKING:
-    pass
 
 # Tasks whose work is done by a module of that name.
 ELSEWHERE = {
