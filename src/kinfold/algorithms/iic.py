@@ -306,34 +306,34 @@ class IIC(DeepClusterer[IICState]):
 
     def _network(self, shape: tuple[int, ...]) -> TwoHeads:
         name, front, seen, pretrained = self._backbone(shape), cast(nn.Module, nn.Identity()), shape, None
-        known = self._values(shape)
+        sobel, width = self._set("sobel"), self._set("width")
         if name.startswith(("efficientnet", "timm:")):
             from kinfold.nn.pretrained import frozen
 
             extractor = frozen(name)
             front, seen, pretrained = nn.Sequential(extractor, Sphere()), (extractor.n_features,), name
         elif len(shape) == 3:
-            seen = shrunk((shape[0], shape[1], shape[2]), known["largest_side"])
+            seen = shrunk((shape[0], shape[1], shape[2]), self._set("largest_side"))
             front = Shrink(seen[1:]) if seen != shape else front
         look: nn.Module = nn.Identity()
-        if known["views"] == "crops" and len(seen) == 3:
-            look = CentralCrop(sides(known["crops"], seen)[0], known["size"])
+        if self._set("views") == "crops" and len(seen) == 3:
+            look = CentralCrop(sides(self._set("crops"), seen)[0], self._set("size"))
         trunk: list[nn.Module] = []
+        n_channels = 2 if sobel else seen[0]
         if name in ("net6c", "net5g"):
-            n_channels, width = 2 if known["sobel"] else seen[0], known["width"]
-            trunk += [Sobel()] if known["sobel"] else [Standardize((seen[0], 1, 1))] if known["normalize"] else []
-            trunk += net6c(n_channels, width=width, kernel=known["kernel"]) if name == "net6c" else []
+            trunk += [Sobel()] if sobel else [Standardize((seen[0], 1, 1))] if self._set("normalize") else []
+            trunk += net6c(n_channels, width=width, kernel=self._set("kernel")) if name == "net6c" else []
             trunk += net5g(n_channels, width=width) if name == "net5g" else []
         elif name == "convnet":
             looked = look(torch.zeros(1, *seen)).shape[2:]
-            trunk += [Sobel()] if known["sobel"] else []
-            trunk.append(network(name, (2 if known["sobel"] else seen[0], *looked), width=known["width"]).body)
+            trunk += [Sobel()] if sobel else []
+            trunk.append(network(name, (n_channels, *looked), width=width).body)
         else:
             trunk += [nn.Flatten(), *perceptron(look(torch.zeros(1, *seen)).numel())[:-2]]
-        over = self.n_clusters * known["over"] if self.n_overclusters is None else self.n_overclusters
+        over = self.n_clusters * self._set("over") if self.n_overclusters is None else self.n_overclusters
         return TwoHeads(
-            front, look, nn.Sequential(*trunk), seen, n_clusters=self.n_clusters, n_over=over, n_heads=known["n_heads"],
-            normalize=known["normalize"], pretrained=pretrained,
+            front, look, nn.Sequential(*trunk), seen, n_clusters=self.n_clusters, n_over=over,
+            n_heads=self._set("n_heads"), normalize=self._set("normalize"), pretrained=pretrained,
         )  # fmt: skip
 
     def opinions(self, X: Any, *, runtime: Runtime | None = None) -> list[npt.NDArray[np.float32]]:
@@ -518,15 +518,10 @@ class IIC(DeepClusterer[IICState]):
             return chosen(shape)
         return str(PRESETS[self.preset][self._kind(shape)]["backbone"])
 
-    def _values(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Every setting: those given, the others from the preset for this kind of image."""
-        pretrained = self._backbone(shape).startswith(("efficientnet", "timm:"))
-        known = dict(PRESETS[self.preset]["vector" if pretrained else self._kind(shape)])
-        known.update({name: getattr(self, name) for name in known if getattr(self, name, None) is not None})
-        return known
-
     def _standing(self) -> Mapping[str, Any]:
-        return self._values(self._shape)
+        """The preset for this kind of image."""
+        pretrained = self._backbone(self._shape).startswith(("efficientnet", "timm:"))
+        return PRESETS[self.preset]["vector" if pretrained else self._kind(self._shape)]
 
     @property
     def _shape(self) -> tuple[int, ...]:
