@@ -23,7 +23,10 @@ from sklearn.metrics.cluster import contingency_matrix
 
 from kinfold.errors import InputError
 
-__all__ = ["accuracy", "alignment", "ami", "ari", "confusion", "nmi", "scores", "silhouette", "stability"]
+__all__ = ["NAMES", "accuracy", "alignment", "ami", "ari", "confusion", "nmi", "scores", "silhouette", "stability"]
+
+# How a reader calls the scores whose name in code is no word.
+NAMES = {"nmi": "NMI", "nmi_arithmetic": "NMI, arithmetic mean", "ari": "ARI", "ami": "AMI"}
 
 Average = Literal["geometric", "arithmetic", "min", "max"]
 Codes = NDArray[np.int64]

@@ -37,14 +37,9 @@ N_FILTERS = 12
 Features = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-
 # Columns whose name in the JSON is no word.
-SHOWN_AS = {
-    "nmi": "NMI",
+SHOWN_AS = metrics.NAMES | {
     "acc": "accuracy",
-    "ari": "ARI",
-    "ami": "AMI",
-    "nmi_arithmetic": "NMI, arithmetic mean",
     "map": "mAP",
     "precision_at_1": "precision at 1",
     "precision_at_10": "precision at 10",

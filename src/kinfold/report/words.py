@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kinfold.metrics import NAMES
+
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 SURE = 0.8
@@ -30,10 +32,7 @@ CURVES = {
 SCORES = {
     "acc": "Accuracy",
     "accuracy": "Accuracy",
-    "nmi": "NMI",
-    "nmi_arithmetic": "NMI, arithmetic mean",
-    "ari": "ARI",
-    "ami": "AMI",
+    **NAMES,
     "purity": "Purity",
     "silhouette": "Silhouette",
 }
