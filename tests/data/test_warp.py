@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as steps
 
-from kinfold.data.warp import central_boxes, coin, random_boxes, random_maps, warp
+from kinfold.data.warp import area_boxes, central_boxes, coin, random_boxes, random_maps, warp
 from kinfold.errors import InputError
 
 
@@ -42,6 +42,36 @@ def test_a_resized_crop_is_torchvisions(side: int, seed: int, size: int, mirrore
         expected = steps.resized_crop(x[i], top, left, height, width, [size, size])
         expected = steps.horizontal_flip(expected) if mirrored and i == 0 else expected
         torch.testing.assert_close(found[i], expected, atol=2e-6, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(h=st.integers(2, 40), w=st.integers(2, 40), least=st.floats(0.08, 1.0), seed=st.integers(0, 99))
+def test_crops_lie_inside(h: int, w: int, least: float, seed: int) -> None:
+    boxes = area_boxes(30, (3, h, w), torch.Generator().manual_seed(seed), scale=(least, 1.0))
+    top, left, height, width = boxes.unbind(1)
+    assert bool((boxes >= 0).all())
+    assert bool((height >= 1).all()) and bool((width >= 1).all())
+    assert bool((top + height <= h).all()) and bool((left + width <= w).all())
+
+
+def test_crops_have_the_areas_they_should() -> None:
+    boxes = area_boxes(4000, (3, 200, 200), torch.Generator().manual_seed(0), scale=(0.2, 1.0))
+    area = boxes[:, 2] * boxes[:, 3] / 200**2
+    # Uniform from 0.2 to 1 but for those cut off at the border, which are the largest.
+    assert 0.18 < float(area.min()) < 0.23
+    assert float(area.mean()) == pytest.approx(0.6, abs=0.04)
+    assert float((boxes[:, 3] / boxes[:, 2]).max()) < 1.4
+
+
+def test_a_crop_of_a_quarter_shows_half_the_width() -> None:
+    """On a ramp from left to right the range of the values is the width of the crop."""
+    ramp = torch.linspace(0, 1, 32).repeat(50, 1, 32, 1)
+    box = area_boxes(50, ramp.shape, torch.Generator().manual_seed(0), scale=(0.25, 0.25), ratio=1.0)
+    y = warp(ramp, (32, 32), box=box)
+    spread = y[:, 0, 0, -1] - y[:, 0, 0, 0]
+    torch.testing.assert_close(spread, torch.full((50,), 0.5), atol=0.04, rtol=0)
+    assert y[:, 0, 0, 0].min() < 0.1
+    assert y[:, 0, 0, -1].max() > 0.9
 
 
 @pytest.mark.parametrize("degrees", [-25.0, -7.3, 0.0, 3.1, 24.9])

@@ -35,9 +35,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.data.images import Images
-from kinfold.data.multicrop import resized_crop
+from kinfold.data.pretext import recoloured, strong
 from kinfold.data.sample import shuffled
-from kinfold.data.views import flip, moved
+from kinfold.data.views import moved
+from kinfold.data.warp import area_boxes, coin, warp
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
@@ -65,10 +66,10 @@ RELEASED = ("sampler",)
 # What the papers set, and what we set for small images; by preset and variant.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {
-        "v1": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": None,
+        "v1": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": False,
                "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0, "overclustering": (10,),
                "final": "graph"},
-        "v2": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": None,
+        "v2": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": False,
                "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0,
                "overclustering": (10, 10, 10), "final": "graph"},
     },
@@ -124,7 +125,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     image_size : int or (h, w), optional
         Resize images to this.
     sobel : bool, optional
-        Look at differences of grey values; None: of colour images.
+        Look at differences of grey values alone, which keeps the first version from clustering by colour.
     final : {"graph", "kmeans"}, optional
         How the final clusters are sought: graph degree linkage, which follows clusters of any form, or k-means, as the
         papers' evaluations do. Rounds before the last are looked at with k-means.
@@ -137,7 +138,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     batch_size : int, optional
     learning_rate : float, optional
     view_strength : float, optional
-        Of mild views, see `kinfold.data.views.moved`; 0 takes the papers' random crops.
+        Of mild views; 0 takes the papers' random crops, see `views`.
     small_crops : int, optional
         Further views of v2 from small parts of the image.
     remember : bool, optional
@@ -275,9 +276,8 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         return nn.Sequential(ToSphere(torch.from_numpy(space.mean), torch.from_numpy(space.matrix)), vote)
 
     def _network(self, shape: tuple[int, ...]) -> Network:
-        sobel = self._set("sobel")
         return caron(
-            self._set("backbone"), shape, sobel=len(shape) == 3 and (shape[0] == 3 if sobel is None else bool(sobel)),
+            self._set("backbone"), shape, sobel=len(shape) == 3 and self._set("sobel"),
             width=self.width, n_features=256, n_projected=PROJECTED if self.variant == "v2" else None,
         )  # fmt: skip
 
@@ -360,7 +360,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         targets = torch.from_numpy(labels)
         loss = partial(pseudo_label_loss, head=head, targets=targets, run=run)
         try:
-            return fit_epoch(state, images, loss, run, batches=self._batches(drawn, state, 1), view=self._view(images))
+            return fit_epoch(state, images, loss, run, batches=self._batches(drawn, state, 1), view=self._view())
         finally:
             optimizer.param_groups.pop()
             for weight in head.parameters():
@@ -377,7 +377,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         loss = partial(
             self._prototype_loss, state=state, centres=[run.to(c) for c in centres], n_views=n_views, run=run
         )
-        return fit_epoch(state, images, loss, run, batches=batches, view=self._view(images, n_views))
+        return fit_epoch(state, images, loss, run, batches=batches, view=self._view(n_views))
 
     def _prototype_loss(
         self, net: nn.Module, index: Labels, x: Tensor, *, state: DeepClusterState, centres: list[Tensor],
@@ -413,9 +413,8 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
             state.step += 1
             yield np.tile(batch, n_views)
 
-    def _view(self, images: Images, n_views: int = 1) -> Any:
-        strength, mirror = self._set("view_strength"), not images.is_vectors and images.shape[0] == 3
-        return partial(views, strength=strength, mirror=mirror, n_views=n_views)
+    def _view(self, n_views: int = 1) -> Any:
+        return partial(views, strength=self._set("view_strength"), n_views=n_views)
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
@@ -564,28 +563,28 @@ def evenly(labels: Labels, size: int, generator: torch.Generator, *, released: b
     return np.asarray(order[whole] if released else whole, dtype=np.int64)
 
 
-def views(x: Tensor, generator: torch.Generator, *, strength: float, mirror: bool, n_views: int) -> Tensor:
+def views(x: Tensor, generator: torch.Generator, *, strength: float, n_views: int) -> Tensor:
     """Random views of a batch that holds each image once a view ``(v b, ...) -> (v b, ...)``.
 
     Parameters
     ----------
     strength : float
-        Of mild views; 0 takes random crops: of any size for one view, else of 14 % and more for the first two and of 5
-        to 14 % for the others.
-    mirror : bool
-        Mirror half of them.
+        Of mild views of grey images and vectors; colour images get SimCLR's, at full strength from 2 on. 0 takes random
+        crops: of 8 % of the area and more for one view, else of 14 % and more for the first two and of 5 to 14 % for
+        the others, with SimCLR's colours.
+    n_views : int
     """
     if x.ndim == 2:
         return moved(x, generator, strength=strength or 1.0)
+    colour = x.shape[1] == 3
     if strength:
-        x = moved(x, generator, strength=strength)
-    elif n_views == 1:
-        x = resized_crop(x, generator)
-    else:
-        full = 2 * len(x) // n_views
-        large = resized_crop(x[:full], generator, scale=(0.14, 1.0))
-        x = torch.cat([large, resized_crop(x[full:], generator, scale=(0.05, 0.14))]) if n_views > 2 else large
-    return flip(x, generator) if mirror else x
+        if colour:
+            return strong(x, generator, strength=min(1.0, strength / 2))
+        return moved(x, generator, strength=strength)
+    shares = [(0.08, 1.0)] if n_views == 1 else [(0.14, 1.0)] * 2 + [(0.05, 0.14)] * (n_views - 2)
+    boxes = torch.cat([area_boxes(len(x) // n_views, x.shape, generator, scale=share) for share in shares])
+    x = warp(x, (x.shape[2], x.shape[3]), box=boxes, mirrored=coin(len(x), generator, 0.5 if colour else 0.0))
+    return recoloured(x, generator, strength=2.0) if colour and n_views > 1 else x
 
 
 def nearest_centre(space: Whitening, features: Tensor, labels: Labels) -> NearestCentre:

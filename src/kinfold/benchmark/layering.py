@@ -12,17 +12,20 @@ if TYPE_CHECKING:
 
 
 def work(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
-    """Learn on a set without labels, then probe every layer, see `kinfold.evaluate.protocols`.
+    """Learn on the source, or the set itself, without labels, then probe every layer on the scenario's set.
 
-    Scores are accuracies: ``learnt`` and ``random`` of the best layer of each network, ``learnt_output`` and
-    ``random_output`` of the features themselves, ``pixels``; ``gain`` and ``gain_output`` are their differences.
+    The probe is that of `kinfold.evaluate.protocols`. Scores are accuracies: ``learnt`` and ``random`` of the best layer
+    of each network, ``learnt_output`` and ``random_output`` of the features themselves, ``pixels``; ``gain`` and
+    ``gain_output`` are their differences.
     ``nmi_previous_second`` and ``nmi_previous_last`` compare the pseudo-labels of a round with those before.
     """
     from kinfold.evaluate import evaluate
 
     images = datasets.load(str(wanted.dataset), task["data"])
     y, k = hide_labels(images)
-    model, usage = measure.timed(lambda: estimator(wanted, k, task["seed"]).fit(images))
+    source = datasets.load(str(wanted.source or wanted.dataset), task["data"])
+    hide_labels(source)
+    model, usage = measure.timed(lambda: estimator(wanted, k, task["seed"]).fit(source))
     rows = evaluate(model, images, "linear", y, seed=task["seed"]).rows
     scores = summary(rows)
     agreed = [row["nmi_previous"] for row in model.result_.history if row.get("nmi_previous")]

@@ -6,16 +6,13 @@ stands for a crop.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from kinfold.data.photometric import colour_jitter, grey
 from kinfold.data.views import jitter
-from kinfold.data.warp import coin, random_maps, warp
+from kinfold.data.warp import area_boxes, coin, random_maps, warp
 
 
 def quarter_turns(x: Tensor) -> Tensor:
@@ -40,30 +37,6 @@ def quarter_turns(x: Tensor) -> Tensor:
         t if t.shape[-2:] == size else functional.interpolate(t, size, mode="bilinear", align_corners=False)
         for t in turned
     ])  # fmt: skip
-
-
-def area_boxes(
-    n: int, shape: Sequence[int], generator: torch.Generator, *, least: float, ratio: float = 4 / 3
-) -> Tensor:
-    """Crops of a random share of the area, from `least` to 1, and a random shape ``-> (n, 4)``, see `warp`.
-
-    The distribution of torchvision's RandomResizedCrop, but crops that do not fit are cut off at the border where it
-    draws again.
-
-    Examples
-    --------
-    >>> area_boxes(1, (1, 8, 8), torch.Generator(), least=1.0, ratio=1.0)
-    tensor([[0., 0., 8., 8.]])
-    """
-    h, w = shape[-2:]
-    draw = torch.rand(4, n, generator=generator)
-    area = (least + (1 - least) * draw[0]) * (h * w)
-    aspect = ((2 * draw[1] - 1) * math.log(ratio)).exp()
-    height = (area / aspect).sqrt().round().clamp(1, h)
-    width = (area * aspect).sqrt().round().clamp(1, w)
-    top = (draw[2] * (h - height + 1)).floor().minimum(h - height)
-    left = (draw[3] * (w - width + 1)).floor().minimum(w - width)
-    return torch.stack([top, left, height, width], 1)
 
 
 def strong(x: Tensor, generator: torch.Generator, *, strength: float = 1.0) -> Tensor:
@@ -91,9 +64,24 @@ def strong(x: Tensor, generator: torch.Generator, *, strength: float = 1.0) -> T
         )  # fmt: skip
         turned = warp(x, size, matrix=maps, padding="border")
         return colour_jitter(turned, generator, brightness=0.4 * strength, contrast=0.4 * strength)
-    boxes = area_boxes(n, x.shape, generator, least=1 - 0.92 * strength)
-    x = warp(x, size, box=boxes, mirrored=coin(n, generator))
-    half = 0.4 * strength
+    boxes = area_boxes(n, x.shape, generator, scale=(1 - 0.92 * strength, 1.0))
+    return recoloured(warp(x, size, box=boxes, mirrored=coin(n, generator)), generator, strength=strength)
+
+
+def recoloured(x: Tensor, generator: torch.Generator, *, strength: float = 1.0) -> Tensor:
+    """Other colours for four of five images, grey for one of five ``(b, 3, h, w) -> (b, 3, h, w)``.
+
+    Parameters
+    ----------
+    strength : float
+        1 is what SimCLR does for CIFAR, one half of what it does for photographs.
+
+    Examples
+    --------
+    >>> recoloured(torch.rand(2, 3, 4, 4), torch.Generator()).shape
+    torch.Size([2, 3, 4, 4])
+    """
+    n, half = len(x), 0.4 * strength
     other = colour_jitter(x, generator, brightness=half, contrast=half, saturation=half, hue=half / 4)
     x = torch.where(coin(n, generator, 0.8).to(x.device)[:, None, None, None], other, x)
     return torch.where(coin(n, generator, 0.2).to(x.device)[:, None, None, None], grey(x).expand_as(x), x)

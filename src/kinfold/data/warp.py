@@ -126,6 +126,42 @@ def random_boxes(n: int, shape: Sequence[int], sides: Sequence[int], generator: 
     return torch.stack([corner[:, 0], corner[:, 1], side, side], 1)
 
 
+def area_boxes(
+    n: int,
+    shape: Sequence[int],
+    generator: torch.Generator,
+    *,
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: float = 4 / 3,
+) -> Tensor:
+    """Crops of a random share of the area and a random shape ``-> (n, 4)``.
+
+    The distribution of torchvision's RandomResizedCrop, but crops that do not fit are cut off at the border where it
+    draws again.
+
+    Parameters
+    ----------
+    scale : (least, most)
+        Share of the area, uniform.
+    ratio : float
+        Width to height or height to width, at most; uniform on a logarithmic scale.
+
+    Examples
+    --------
+    >>> area_boxes(1, (1, 8, 8), torch.Generator(), scale=(1.0, 1.0), ratio=1.0)
+    tensor([[0., 0., 8., 8.]])
+    """
+    h, w = shape[-2:]
+    draw = torch.rand(4, n, generator=generator)
+    area = (scale[0] + (scale[1] - scale[0]) * draw[0]) * (h * w)
+    aspect = ((2 * draw[1] - 1) * math.log(ratio)).exp()
+    height = (area / aspect).sqrt().round().clamp(1, h)
+    width = (area * aspect).sqrt().round().clamp(1, w)
+    top = (draw[2] * (h - height + 1)).floor().minimum(h - height)
+    left = (draw[3] * (w - width + 1)).floor().minimum(w - width)
+    return torch.stack([top, left, height, width], 1)
+
+
 def central_boxes(n: int, shape: Sequence[int], side: int) -> Tensor:
     """Square crops of the middle, rounded as torchvision does ``-> (n, 4)``.
 

@@ -127,6 +127,32 @@ def small(shape: tuple[int, int, int], *, width: int = 32, n_features: int = 256
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * h * w, n_features))
 
 
+def pyramid(shape: tuple[int, int, int], *, width: int = 32, n_features: int = 256) -> nn.Sequential:
+    """For small colour images, which edges alone do not part: deeper than `small` ``(b, c, h, w) -> (b, d)``.
+
+    Padded 3 x 3 blocks (the first 5 x 5), each twice as wide as the one before up to eight times `width`, and halved
+    until a side has three pixels or less; one FC without rectifier.
+
+    Examples
+    --------
+    >>> pyramid((3, 32, 32))(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 256])
+    """
+    channels, h, w = shape
+    layers: list[nn.Module] = []
+    while not layers or min(h, w) > 3:
+        wide = width * 2 ** min(len(layers) // 4, 3)
+        side = 3 if layers else 5
+        layers += [
+            nn.Conv2d(channels, wide, side, padding=side // 2, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2, 2, ceil_mode=True),
+        ]
+        h, w, channels = (h + 1) // 2, (w + 1) // 2, wide
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * h * w, n_features))
+
+
 def projector(n_features: int, n_outputs: int) -> nn.Sequential:
     """DeepCluster-v2's map to the sphere where clusters are sought ``(b, d) -> (b, n_outputs)``, one hidden layer.
 
@@ -151,7 +177,7 @@ def caron(
     sobel : bool
         Look at differences of grey values.
     width, n_features : int
-        Of "small".
+        Of "small", which is `pyramid` for colour images.
     n_projected : int, optional
         Outputs of `projector`.
     """
@@ -169,7 +195,7 @@ def caron(
     if sobel:
         parts, c = [*parts, Sobel()], 2
     if name == "small":
-        parts.append(small((c, h, w), width=width, n_features=n_features))
+        parts.append((pyramid if shape[0] == 3 else small)((c, h, w), width=width, n_features=n_features))
     else:
         parts += [Resize(PAPER_SIDE), alexnet(c) if name == "alexnet" else vgg16(c)]
         n_features = FC

@@ -19,8 +19,8 @@ TRANSFERS = (
 def transfer() -> Iterator[Scenario]:
     for source, target in TRANSFERS:
         backbone = {"backbone": "convnet"} if "coil100" in (source, target) else {}
-        name = f"transfer-{source}-{target}"
-        yield Scenario(name, "transfer", "transfer", "JULE", target, "default", backbone, source=source)
+        name, preset = f"transfer-{source}-{target}", "fast" if source == "mnist-full" else "default"
+        yield Scenario(name, "transfer", "transfer", "JULE", target, preset, backbone, source=source)
     for name in ("umist", "cmu-pie"):
         yield Scenario(f"verify-{name}", "transfer", "verify", "JULE", name, "default", source=name)
 

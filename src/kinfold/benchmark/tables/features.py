@@ -102,7 +102,7 @@ def _layers(results: Results) -> str:
             ours = results.get(scenario.id)
             cells = [pair(ours, each, f"{each}_output") for each in ("random", "learnt", "gain")]
             rows.append([
-                str(scenario.parameters["variant"]), metric(ours, "pixels"), *cells, "≥ 0.100",
+                change(scenario.parameters), metric(ours, "pixels"), *cells, "≥ 0.100",
                 pair(ours, "nmi_previous_second", "nmi_previous_last"), mean(ours, "cpu_seconds"),
             ])  # fmt: skip
     return table(head, rows)
