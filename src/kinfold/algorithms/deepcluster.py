@@ -14,7 +14,7 @@ the features by a fresh k-means, as both papers evaluate. What differs from them
 - PIC climbs on degrees with a bandwidth that follows the data, see `kinfold.ops.pic`;
 - convolutions before a batch norm have no bias, which it takes out again;
 - crops of all sizes are brought to one size, as the networks here need it;
-- ``preset="default"`` has a small network, mild affine views in place of crops, and Adam.
+- ``preset="default"`` has a small network, turned and slanted views of grey images in place of crops, and Adam.
 
 The differences stand one by one in ``docs/algorithms/deepcluster.md``.
 """
@@ -37,7 +37,6 @@ from torch.nn import functional
 from kinfold.data.images import Images
 from kinfold.data.pretext import recoloured, strong
 from kinfold.data.sample import shuffled
-from kinfold.data.views import moved
 from kinfold.data.warp import area_boxes, coin, warp
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
@@ -58,6 +57,7 @@ from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, sampl
 Labels = npt.NDArray[np.int64]
 RESTARTS = 10  # of the k-means that makes the final clusters
 VOTERS = 10  # neighbours that decide about a new image, where the graph makes them
+SEEN, FEWEST, MOST = 300_000, 10, 30  # images seen, and bounds of the rounds, when they follow the set's size
 SETTLING = 20  # batches before the first clustering
 TEMPERATURE = 0.1  # of the softmax over prototypes
 PROJECTED = 128  # dimensions of the sphere
@@ -66,11 +66,11 @@ RELEASED = ("sampler",)
 # What the papers set, and what we set for small images; by preset and variant.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "default": {
-        "v1": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": False,
-               "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0, "overclustering": (10,),
+        "v1": {"n_rounds": None, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": False,
+               "n_components": 64, "view_strength": 1.0, "remember": False, "small_crops": 0, "overclustering": (10,),
                "final": "graph"},
-        "v2": {"n_rounds": 30, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": False,
-               "n_components": 64, "view_strength": 2.0, "remember": False, "small_crops": 0,
+        "v2": {"n_rounds": None, "backbone": "auto", "learning_rate": 1e-3, "batch_size": 256, "sobel": False,
+               "n_components": 64, "view_strength": 1.0, "remember": False, "small_crops": 0,
                "overclustering": (10, 10, 10), "final": "graph"},
     },
     "paper": {
@@ -130,7 +130,8 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         How the final clusters are sought: graph degree linkage, which follows clusters of any form, or k-means, as the
         papers' evaluations do. Rounds before the last are looked at with k-means.
     n_rounds : int, optional
-        Rounds of clustering and training on as many images as there are.
+        Rounds of clustering and training on as many images as there are; by default 30, of more than 10,000 images
+        fewer, but 10 at least.
     reassign : float
         Rounds a pass: 0.5 clusters twice in a pass over the images.
     n_components : int, optional
@@ -138,7 +139,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     batch_size : int, optional
     learning_rate : float, optional
     view_strength : float, optional
-        Of mild views; 0 takes the papers' random crops, see `views`.
+        Of the views, see `kinfold.data.pretext.strong`; 0 takes the papers' random crops.
     small_crops : int, optional
         Further views of v2 from small parts of the image.
     remember : bool, optional
@@ -224,7 +225,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         measure(net, sampled(images, generator, run))
         _settle(run.to(net), images, generator, run)
         n = len(images)
-        state = DeepClusterState(net, None, generator, np.zeros(n, dtype=np.int64), planned=self._set("n_rounds"))
+        state = DeepClusterState(net, None, generator, np.zeros(n, dtype=np.int64), planned=self._rounds(n))
         state.facts["pretrained"] = net.pretrained
         weights = [w for w in net.parameters() if w.requires_grad]
         if self._by == "sinkhorn":
@@ -251,7 +252,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         else:
             loss = self._learn_prototypes(state, images, run, centres=centres)
         after = time.perf_counter()
-        if state.round + 1 >= self._set("n_rounds"):
+        if state.round + 1 >= self._rounds(len(images)):
             state.features = embed(state.net, images, run)
             state.labels = self._last(self._space(state.features, run), state, run)
         extra: dict[str, float | int | str] = {
@@ -264,7 +265,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         return Record(loss, int(state.labels.max()) + 1, extra)
 
     def _done(self, state: DeepClusterState) -> bool:
-        return bool(state.round >= self._set("n_rounds"))
+        return state.round >= self._rounds(len(state.labels))
 
     def _assign(self, state: State) -> nn.Module:
         """The nearest centre of the final clusters, or their nearest images, in the space where they were sought."""
@@ -401,7 +402,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     def _batches(self, drawn: Labels, state: DeepClusterState, n_views: int) -> Iterator[Labels]:
         """Batches, each repeated for its views; a last one too small for batch norm is left out."""
         size = self._set("batch_size")
-        total = max(1, self._set("n_rounds") * math.ceil(len(drawn) / size))
+        total = max(1, self._rounds(len(state.labels)) * math.ceil(len(drawn) / size))
         for start in range(0, len(drawn), size):
             batch = drawn[start : start + size]
             if len(batch) < min(size, 16) and start:
@@ -433,6 +434,11 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     @property
     def _released(self) -> bool:
         return self.as_released is True or "sampler" in (self.as_released or ())
+
+    def _rounds(self, n: int) -> int:
+        """Rounds over n images: as many as are set, or so many that a small set is looked at often enough."""
+        given = self._set("n_rounds")
+        return min(max(SEEN // n, FEWEST), MOST) if given is None else int(given)
 
     def _pseudo(self, n: int) -> tuple[int, ...]:
         """Pseudo-labels of each head; at most half as many as images."""
@@ -569,18 +575,13 @@ def views(x: Tensor, generator: torch.Generator, *, strength: float, n_views: in
     Parameters
     ----------
     strength : float
-        Of mild views of grey images and vectors; colour images get SimCLR's, at full strength from 2 on. 0 takes random
-        crops: of 8 % of the area and more for one view, else of 14 % and more for the first two and of 5 to 14 % for
-        the others, with SimCLR's colours.
+        See `kinfold.data.pretext.strong`. 0 takes random crops: of 8 % of the area and more for one view, else of 14 %
+        and more for the first two and of 5 to 14 % for the others, with SimCLR's colours.
     n_views : int
     """
-    if x.ndim == 2:
-        return moved(x, generator, strength=strength or 1.0)
+    if strength or x.ndim == 2:
+        return strong(x, generator, strength=strength or 1.0)
     colour = x.shape[1] == 3
-    if strength:
-        if colour:
-            return strong(x, generator, strength=min(1.0, strength / 2))
-        return moved(x, generator, strength=strength)
     shares = [(0.08, 1.0)] if n_views == 1 else [(0.14, 1.0)] * 2 + [(0.05, 0.14)] * (n_views - 2)
     boxes = torch.cat([area_boxes(len(x) // n_views, x.shape, generator, scale=share) for share in shares])
     x = warp(x, (x.shape[2], x.shape[3]), box=boxes, mirrored=coin(len(x), generator, 0.5 if colour else 0.0))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def work(wanted: Scenario, task: dict[str, Any]) -> dict[str, Any]:
     """Learn on the source, or the set itself, without labels, then probe every layer on the scenario's set.
 
-    The probe is that of `kinfold.evaluate.protocols`. Scores are accuracies: ``learnt`` and ``random`` of the best layer
-    of each network, ``learnt_output`` and ``random_output`` of the features themselves, ``pixels``; ``gain`` and
+    The probe is that of `kinfold.evaluate.protocols`. Scores are accuracies: ``learnt`` and ``random`` of the best
+    layer of each network, ``learnt_output`` and ``random_output`` of the features themselves, ``pixels``; ``gain`` and
     ``gain_output`` are their differences.
     ``nmi_previous_second`` and ``nmi_previous_last`` compare the pseudo-labels of a round with those before.
     """

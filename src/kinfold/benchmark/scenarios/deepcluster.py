@@ -24,7 +24,7 @@ def deepcluster() -> Iterator[Scenario]:
     # Learnt on all images, probed on the sample: a linear reader of sixty thousand would cost more than the learning.
     yield Scenario(
         "deepcluster-cifar10-probe", group, "layers", "DeepCluster", "cifar10", source="cifar10-full",
-        parameters={"variant": "v2", "n_pseudo_clusters": 1000, "n_rounds": 10},
+        parameters={"variant": "v2", "n_pseudo_clusters": 1000},
     )  # fmt: skip
     name = "mnist-test"
     choices: dict[str, dict[str, Any]] = {
