@@ -58,6 +58,7 @@ Labels = npt.NDArray[np.int64]
 RESTARTS = 10  # of the k-means that makes the final clusters
 VOTERS = 10  # neighbours that decide about a new image, where the graph makes them
 SEEN, FEWEST, MOST = 300_000, 10, 30  # images seen, and bounds of the rounds, when they follow the set's size
+SMALLEST = 0.35  # share of the mean size: smaller groups are parts of a cluster, as pseudo-clusters are even
 SETTLING = 20  # batches before the first clustering
 TEMPERATURE = 0.1  # of the softmax over prototypes
 PROJECTED = 128  # dimensions of the sphere
@@ -329,7 +330,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     def _last(self, z: npt.NDArray[np.float32], state: DeepClusterState, run: Runtime) -> Labels:
         """The clusters of the run."""
         if self._by_graph:
-            return first_clusters(z, cast(int, self.n_clusters))
+            return first_clusters(z, cast(int, self.n_clusters), smallest=SMALLEST)
         return self._fresh(z, state, RESTARTS, run)
 
     def _space(self, features: Tensor, run: Runtime | None) -> npt.NDArray[np.float32]:
