@@ -17,8 +17,6 @@ from kinfold.algorithms.deepcluster import (
     DeepCluster,
     DeepClusterState,
     centroid_loss,
-    evenly,
-    nearest_centre,
     pseudo_label_loss,
     swapped_loss,
     views,
@@ -26,7 +24,6 @@ from kinfold.algorithms.deepcluster import (
 from kinfold.checks import check_resume_is_exact, check_save_and_load, check_seed_repeats, pictures
 from kinfold.errors import InputError
 from kinfold.metrics import nmi
-from kinfold.ops.whitening import whitening
 from kinfold.runtime import Runtime
 
 QUICK: dict[str, Any] = {"n_clusters": 3, "n_rounds": 2, "n_pseudo_clusters": 6, "width": 4, "random_state": 0}
@@ -99,36 +96,6 @@ def test_swapped_loss_equals_the_loops(n_views: int) -> None:
 def test_names_of_prototypes_do_not_matter() -> None:
     x, p = sphere(8, 0).detach(), sphere(3, 7).detach()
     torch.testing.assert_close(swapped_loss(x, p[[2, 0, 1]], 2), swapped_loss(x, p, 2))
-
-
-# -- the sampler -------------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=30, deadline=None)
-@given(counts=st.lists(st.integers(1, 60), min_size=1, max_size=6), size=st.integers(10, 400), seed=st.integers(0, 9))
-def test_every_cluster_is_drawn_as_often(counts: list[int], size: int, seed: int) -> None:
-    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    drawn = evenly(labels, size, torch.Generator().manual_seed(seed))
-    assert len(drawn) == size
-    found = np.bincount(labels[drawn], minlength=len(counts))
-    assert found.max() <= size // len(counts) + 1  # cut at random, so short of it by chance only
-    assert found.sum() == size
-
-
-def test_the_released_sampler_is_not_even() -> None:
-    """Clusters of 900 and 100 images: half and half is meant, nine to one comes out."""
-    labels = np.random.default_rng(0).permutation(np.repeat([0, 1], [900, 100]))
-    shares = [
-        (labels[evenly(labels, 1000, torch.Generator().manual_seed(0), released=released)] == 1).mean()
-        for released in (False, True)
-    ]
-    assert abs(shares[0] - 0.5) < 0.01
-    assert shares[1] < 0.2
-
-
-def test_empty_clusters_are_passed_over() -> None:
-    labels = np.array([0, 0, 5, 5])
-    assert set(labels[evenly(labels, 40, torch.Generator())].tolist()) == {0, 5}
 
 
 # -- views -------------------------------------------------------------------------------------------------------------
@@ -225,16 +192,6 @@ def test_few_images_have_few_components() -> None:
     """Forty images in forty components would all be equally far apart: eight are taken."""
     features = torch.randn(40, 50, generator=torch.Generator().manual_seed(0))
     assert DeepCluster(variant="v1")._map(features, None).n_components == 8
-
-
-def test_centres_of_labels_assign_as_the_labels_do() -> None:
-    x = np.concatenate([np.random.default_rng(i).normal(size=(30, 3)) + 9 * np.eye(3)[i] for i in range(3)])
-    features, labels = torch.from_numpy(x.astype(np.float32)), np.repeat([0, 1, 3], 30)
-    head = nearest_centre(whitening(x, 2), features, labels)
-    found = head(features)
-    np.testing.assert_array_equal(found.argmax(1), labels)
-    assert found.shape == (90, 4)
-    assert float(found[:, 2].max()) == 0.0
 
 
 @pytest.mark.parametrize(("wrong", "says"), [

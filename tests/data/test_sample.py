@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinfold.data.sample import by_cluster, shuffled
+from kinfold.data.sample import by_cluster, evenly, shuffled
 
 
 @settings(max_examples=30, deadline=None)
@@ -39,3 +39,30 @@ def test_batches_are_full_and_as_many_as_asked() -> None:
     assert len(batches) == 9
     assert all(len(batch) == 32 for batch in batches)
     assert all(np.unique(y[batch], return_counts=True)[1].min() >= 2 for batch in batches)
+
+
+@settings(max_examples=30, deadline=None)
+@given(counts=st.lists(st.integers(1, 60), min_size=1, max_size=6), size=st.integers(10, 400), seed=st.integers(0, 9))
+def test_every_cluster_is_drawn_as_often(counts: list[int], size: int, seed: int) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    drawn = evenly(labels, size, torch.Generator().manual_seed(seed))
+    assert len(drawn) == size
+    found = np.bincount(labels[drawn], minlength=len(counts))
+    assert found.max() <= size // len(counts) + 1  # cut at random, so short of it by chance only
+    assert found.sum() == size
+
+
+def test_the_released_sampler_is_not_even() -> None:
+    """Clusters of 900 and 100 images: half and half is meant, nine to one comes out."""
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1], [900, 100]))
+    shares = [
+        (labels[evenly(labels, 1000, torch.Generator().manual_seed(0), released=released)] == 1).mean()
+        for released in (False, True)
+    ]
+    assert abs(shares[0] - 0.5) < 0.01
+    assert shares[1] < 0.2
+
+
+def test_empty_clusters_are_passed_over() -> None:
+    labels = np.array([0, 0, 5, 5])
+    assert set(labels[evenly(labels, 40, torch.Generator())].tolist()) == {0, 5}

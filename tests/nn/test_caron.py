@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from kinfold.errors import InputError
-from kinfold.nn.caron import NearestCentre, Sobel, ToSphere, alexnet, caron, vgg16
+from kinfold.nn.caron import Sobel, ToSphere, alexnet, caron, vgg16
 from kinfold.nn.heads import NeighborVote
 
 
@@ -48,18 +47,6 @@ def test_any_input_gives_features(shape: tuple[int, ...]) -> None:
 def test_vectors_need_no_convolutions() -> None:
     with pytest.raises(InputError, match="use 'perceptron'"):
         caron("alexnet", (7,), sobel=False, width=4, n_features=8, n_projected=None)
-
-
-def test_the_nearest_centre_wins_and_unused_ones_never() -> None:
-    head = NearestCentre(
-        torch.zeros(2), torch.eye(2), torch.eye(2).repeat(2, 1)[:3], torch.tensor([True, True, False]), 1
-    )
-    p = head(torch.tensor([[5.0, 0.0], [0.0, 0.1]]))
-    # Squared distances 0 and 2 on the circle: odds of e^2.
-    odds = np.exp(2)
-    np.testing.assert_allclose(
-        p, [[odds / (1 + odds), 1 / (1 + odds), 0], [1 / (1 + odds), odds / (1 + odds), 0]], rtol=1e-5
-    )
 
 
 def test_the_vote_on_the_sphere_is_of_mapped_images() -> None:

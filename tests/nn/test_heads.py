@@ -53,12 +53,13 @@ def test_far_away_is_still_a_distribution() -> None:
 
 
 def test_the_nearest_centre_by_hand() -> None:
-    """Centres 0 and 4, mean squared distance to them 1: softmax of -(1, 9) at 1."""
-    features, labels = torch.tensor([[-1.0], [1.0], [3.0], [5.0]]), np.array([0, 0, 1, 1])
+    """Centres 0 and 4, no image of cluster 1; the leads are 24, 8, 8 and 24, their lower median 8."""
+    features, labels = torch.tensor([[-1.0], [1.0], [3.0], [5.0]]), np.array([0, 0, 2, 2])
     found = NearestCentre.of(features, labels)(torch.tensor([[1.0], [1e4]]))
-    torch.testing.assert_close(found[0], torch.tensor([-1.0, -9.0]).softmax(0))
+    odds = float(np.e)  # squared distances 1 and 9 at the gap of 8
+    np.testing.assert_allclose(found[0], [odds / (1 + odds), 0, 1 / (1 + odds)], rtol=1e-5)
     torch.testing.assert_close(found.sum(1), torch.ones(2))
-    assert int(found[1].argmax()) == 1
+    assert int(found[1].argmax()) == 2
 
 
 def test_fitted_images_are_nearest_to_their_own_centre() -> None:

@@ -36,16 +36,15 @@ from torch.nn import functional
 
 from kinfold.data.images import Images
 from kinfold.data.pretext import recoloured, strong
-from kinfold.data.sample import shuffled
+from kinfold.data.sample import evenly, shuffled
 from kinfold.data.warp import area_boxes, coin, warp
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
 from kinfold.metrics import nmi
 from kinfold.nn.backbones import Network, measure
-from kinfold.nn.caron import NearestCentre, ToSphere, caron
-from kinfold.nn.heads import NeighborVote
-from kinfold.ops.centres import totals
+from kinfold.nn.caron import ToSphere, caron
+from kinfold.nn.heads import NearestCentre, NeighborVote
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.pic import pic
 from kinfold.ops.pixels import first_clusters
@@ -272,10 +271,11 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         """The nearest centre of the final clusters, or their nearest images, in the space where they were sought."""
         features = cast(Tensor, state.features)
         space = self._map(features, None)
-        if not self._by_graph:
-            return nearest_centre(space, features, state.labels)
-        vote = NeighborVote.of(torch.from_numpy(space(features.numpy())), state.labels, n_neighbors=VOTERS)
-        return nn.Sequential(ToSphere(torch.from_numpy(space.mean), torch.from_numpy(space.matrix)), vote)
+        z = torch.from_numpy(space(features.numpy()))
+        to_sphere = ToSphere(torch.from_numpy(space.mean), torch.from_numpy(space.matrix))
+        if self._by_graph:
+            return nn.Sequential(to_sphere, NeighborVote.of(z, state.labels, n_neighbors=VOTERS))
+        return nn.Sequential(to_sphere, NearestCentre.of(z, state.labels))
 
     def _network(self, shape: tuple[int, ...]) -> Network:
         return caron(
@@ -534,42 +534,6 @@ def swapped_loss(z: Tensor, prototypes: Tensor, n_views: int, *, epsilon: float 
     return torch.stack(terms).mean()
 
 
-def evenly(labels: Labels, size: int, generator: torch.Generator, *, released: bool = False) -> Labels:
-    """Draw images evenly over their pseudo-labels ``(n,) -> (size,)``.
-
-    Every cluster gives ``size // k + 1`` images, with repetition where it has no more than that; the whole is shuffled
-    and cut.
-
-    Parameters
-    ----------
-    labels : (n,) int64
-    size : int
-    released : bool
-        As the released code: the drawn positions are looked up in the list of images that stands in the order of the
-        clusters, so that a drawn image is another one than was meant, and nothing is even.
-
-    Examples
-    --------
-    >>> labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])
-    >>> np.bincount(labels[evenly(labels, 1000, torch.Generator())]) // 10
-    array([50, 50])
-    """
-    order = np.argsort(labels, kind="stable")
-    counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    each = size // len(counts) + 1
-    drawn = []
-    for members in np.split(order, np.cumsum(counts)[:-1]):
-        if len(members) <= each:
-            chosen = torch.randint(len(members), (each,), generator=generator)
-        else:
-            chosen = torch.randperm(len(members), generator=generator)[:each]
-        drawn.append(members[chosen.numpy()])
-    whole = np.concatenate(drawn)
-    whole = whole[torch.randperm(len(whole), generator=generator).numpy()[:size]]
-    return np.asarray(order[whole] if released else whole, dtype=np.int64)
-
-
 def views(x: Tensor, generator: torch.Generator, *, strength: float, n_views: int) -> Tensor:
     """Random views of a batch that holds each image once a view ``(v b, ...) -> (v b, ...)``.
 
@@ -587,22 +551,6 @@ def views(x: Tensor, generator: torch.Generator, *, strength: float, n_views: in
     boxes = torch.cat([area_boxes(len(x) // n_views, x.shape, generator, scale=share) for share in shares])
     x = warp(x, (x.shape[2], x.shape[3]), box=boxes, mirrored=coin(len(x), generator, 0.5 if colour else 0.0))
     return recoloured(x, generator, strength=2.0) if colour and n_views > 1 else x
-
-
-def nearest_centre(space: Whitening, features: Tensor, labels: Labels) -> NearestCentre:
-    """The module that assigns as the labels do: nearest mean in the mapped space ``(n, d), (n,) -> module``."""
-    z = space(features.numpy())
-    k = int(labels.max(initial=0)) + 1
-    counts = np.bincount(labels, minlength=k)
-    centres = (totals(z, labels, k) / np.maximum(counts, 1)[:, None]).astype(np.float32)
-    used = counts > 0
-    gap = 1.0
-    if used.sum() > 1:
-        some = z[:: max(1, len(z) // 5000)].astype(np.float64)
-        squared = np.sort(((some[:, None] - centres[used][None]) ** 2).sum(axis=2), axis=1)
-        gap = float(np.median(squared[:, 1] - squared[:, 0]))
-    parts = [torch.from_numpy(each.copy()) for each in (space.mean, space.matrix, centres, used)]
-    return NearestCentre(parts[0], parts[1], parts[2], parts[3], gap)
 
 
 def _settle(net: nn.Module, images: Images, generator: torch.Generator, run: Runtime) -> None:

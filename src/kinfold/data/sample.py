@@ -1,4 +1,4 @@
-"""Orders of images for training: shuffled batches, and batches that hold several members of each cluster."""
+"""Orders of images for training: shuffled, several members of each cluster together, evenly over clusters."""
 
 from __future__ import annotations
 
@@ -107,3 +107,39 @@ def even(n: int, batch_size: int, generator: torch.Generator | None) -> Iterator
     """
     order = np.arange(n) if generator is None else torch.randperm(n, generator=generator).numpy()
     yield from np.array_split(order, -(-n // batch_size))
+
+
+def evenly(labels: npt.NDArray[np.int64], size: int, generator: torch.Generator, *, released: bool = False) -> Index:
+    """Draw images evenly over their labels ``(n,) -> (size,)``; DeepCluster, Caron et al. 2018.
+
+    Every cluster gives ``size // k + 1`` images, with repetition where it has no more than that; the whole is shuffled
+    and cut.
+
+    Parameters
+    ----------
+    labels : (n,) int64
+    size : int
+    released : bool
+        As DeepCluster's released code: the drawn positions are looked up in the list of images that stands in the order
+        of the clusters, so that a drawn image is another one than was meant, and nothing is even.
+
+    Examples
+    --------
+    >>> labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    >>> np.bincount(labels[evenly(labels, 1000, torch.Generator())]) // 10
+    array([50, 50])
+    """
+    order = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    each = size // len(counts) + 1
+    drawn = []
+    for members in np.split(order, np.cumsum(counts)[:-1]):
+        if len(members) <= each:
+            chosen = torch.randint(len(members), (each,), generator=generator)
+        else:
+            chosen = torch.randperm(len(members), generator=generator)[:each]
+        drawn.append(members[chosen.numpy()])
+    whole = np.concatenate(drawn)
+    whole = whole[torch.randperm(len(whole), generator=generator).numpy()[:size]]
+    return np.asarray(order[whole] if released else whole, dtype=np.int64)

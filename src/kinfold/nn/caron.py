@@ -1,4 +1,4 @@
-"""The networks of DeepCluster (Caron et al. 2018), one for small images beside them, and nearest centres as a head."""
+"""The networks of DeepCluster (Caron et al. 2018), and two for small images beside them."""
 
 from __future__ import annotations
 
@@ -236,35 +236,3 @@ class ToSphere(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.normalize((x.float() - self.mean) @ self.matrix, dim=1, eps=1e-10)
-
-
-class NearestCentre(nn.Module):
-    """Probability of each cluster by the distance to its centre, after a map to the sphere ``(b, d) -> (b, k)``.
-
-    ``softmax(-d^2 / gap)``, where gap is the median lead of the nearest centre over the next among the fitted images:
-    such an image has odds of e.
-
-    Parameters
-    ----------
-    mean : (d,), matrix : (d, c)
-        Of the map.
-    centres : (k, c)
-    used : (k,) bool
-        A cluster that is not used has probability zero.
-    gap : float
-    """
-
-    centres: Tensor
-    used: Tensor
-
-    def __init__(self, mean: Tensor, matrix: Tensor, centres: Tensor, used: Tensor, gap: float) -> None:
-        super().__init__()
-        self.to_sphere = ToSphere(mean, matrix)
-        self.register_buffer("centres", centres)
-        self.register_buffer("used", used)
-        self.gap = max(gap, 1e-6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.to_sphere(x)
-        squared = z.square().sum(1, keepdim=True) - 2 * z @ self.centres.T + self.centres.square().sum(1)
-        return (-squared / self.gap).masked_fill(~self.used, -torch.inf).softmax(1)

@@ -98,12 +98,15 @@ class Heads(nn.Module):
 class NearestCentre(nn.Module):
     """Probability of each cluster by the distance to its centre ``(b, d) -> (b, k)``.
 
-    ``softmax(-d^2 / temperature)``, the temperature being the mean squared distance of fitted images to their centre.
+    ``softmax(-d^2 / gap)``, where gap is the median lead of the nearest centre over the next among the fitted images:
+    such an image has odds of e.
 
     Parameters
     ----------
     centres : (k, d)
-    temperature : float
+    used : (k,) bool
+        A cluster that is not used has probability zero.
+    gap : float
 
     Examples
     --------
@@ -113,25 +116,32 @@ class NearestCentre(nn.Module):
     """
 
     centres: Tensor
+    used: Tensor
 
-    def __init__(self, centres: Tensor, temperature: float) -> None:
+    def __init__(self, centres: Tensor, used: Tensor, gap: float) -> None:
         super().__init__()
         self.register_buffer("centres", centres)
-        self.temperature = max(temperature, 1e-12)
+        self.register_buffer("used", used)
+        self.gap = max(gap, 1e-6)
 
     @classmethod
-    def of(cls, features: Tensor, labels: npt.NDArray[np.int64]) -> NearestCentre:
-        """Centres of fitted images ``(n, d), (n,)``; every cluster up to the last one must have some."""
+    def of(cls, features: Tensor, labels: npt.NDArray[np.int64], *, most: int = 5000) -> NearestCentre:
+        """Centres of fitted images ``(n, d), (n,)``; the gap is that of an even sample of at most `most`."""
         chosen = torch.from_numpy(labels)
-        k = int(labels.max()) + 1
+        k = int(labels.max(initial=0)) + 1
         sums = torch.zeros(k, features.shape[1], dtype=torch.float64).index_add_(0, chosen, features.double())
-        centres = (sums / torch.bincount(chosen, minlength=k).clamp(min=1)[:, None]).float()
-        return cls(centres, float((features - centres[chosen]).square().sum(1).mean()))
+        counts = torch.bincount(chosen, minlength=k)
+        centres, used, gap = (sums / counts.clamp(min=1)[:, None]).float(), counts > 0, 1.0
+        if int(used.sum()) > 1:
+            some = features[:: max(1, -(-len(features) // most))].double()
+            nearest = torch.cdist(some, centres[used].double()).square().topk(2, dim=1, largest=False).values
+            gap = float((nearest[:, 1] - nearest[:, 0]).median())
+        return cls(centres, used, gap)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.float()
         squared = x.square().sum(1, keepdim=True) + self.centres.square().sum(1) - 2 * x @ self.centres.T
-        return (-squared / self.temperature).softmax(1)
+        return (-squared / self.gap).masked_fill(~self.used, -torch.inf).softmax(1)
 
 
 class NeighborVote(nn.Module):
