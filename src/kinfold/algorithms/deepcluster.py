@@ -36,7 +36,7 @@ from torch.nn import functional
 
 from kinfold.data.images import Images
 from kinfold.data.pretext import recoloured, strong
-from kinfold.data.sample import evenly, shuffled
+from kinfold.data.sample import evenly, seed_from, shuffled
 from kinfold.data.warp import area_boxes, coin, warp
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
@@ -296,7 +296,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
                 self._pseudo(len(images))[0],
                 growing=False,
                 start="random",
-                seed=_seed(state.generator),
+                seed=seed_from(state.generator),
                 run=run,
             ).labels
         state.pseudo = np.unique(found, return_inverse=True)[1].astype(np.int64)[None]
@@ -315,7 +315,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
             return bank[0].numpy(), []
         found = [
             kmeans(bank[i % 2].numpy(), k, form="spherical", n_iterations=10, growing=False, start="random",
-                   seed=_seed(state.generator), run=run)
+                   seed=seed_from(state.generator), run=run)
             for i, k in enumerate(self._pseudo(bank.shape[1]))
         ]  # fmt: skip
         state.pseudo = np.stack([each.labels for each in found])
@@ -325,7 +325,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         """Fresh clusters of the features by k-means, or the pseudo-labels where no number is wanted."""
         if self.n_clusters is None:
             return np.asarray(state.pseudo[0])
-        return kmeans(z, self.n_clusters, n_starts=restarts, seed=_seed(state.generator), run=run).labels
+        return kmeans(z, self.n_clusters, n_starts=restarts, seed=seed_from(state.generator), run=run).labels
 
     def _last(self, z: npt.NDArray[np.float32], state: DeepClusterState, run: Runtime) -> Labels:
         """The clusters of the run."""
@@ -566,11 +566,6 @@ def _settle(net: nn.Module, images: Images, generator: torch.Generator, run: Run
 
 def _begin_at_centroids(head: nn.Linear, z: Tensor, generator: torch.Generator, run: Runtime) -> None:
     """First prototypes: centroids of the first embeddings, in place of random ones."""
-    found = kmeans(z.numpy(), head.out_features, form="spherical", growing=False, seed=_seed(generator), run=run)
+    found = kmeans(z.numpy(), head.out_features, form="spherical", growing=False, seed=seed_from(generator), run=run)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(found.centres))
-
-
-def _seed(generator: torch.Generator) -> int:
-    """A new seed for what is drawn by numpy: the same images must not be the first centres every round."""
-    return int(torch.randint(2**31, (1,), generator=generator))
