@@ -1,4 +1,4 @@
-"""DeepCluster: losses against plain restatements, the sampler and its released defect, and small real runs."""
+"""DeepCluster: losses against plain restatements, and small real runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from tests.references import deepcluster as plain
 from torch import nn
 
+from kinfold.algorithms import deepcluster
 from kinfold.algorithms.deepcluster import (
     DeepCluster,
     DeepClusterState,
@@ -24,6 +25,7 @@ from kinfold.algorithms.deepcluster import (
 from kinfold.checks import check_resume_is_exact, check_save_and_load, check_seed_repeats, pictures
 from kinfold.errors import InputError
 from kinfold.metrics import nmi
+from kinfold.ops.whitening import whitening
 from kinfold.runtime import Runtime
 
 QUICK: dict[str, Any] = {"n_clusters": 3, "n_rounds": 2, "n_pseudo_clusters": 6, "width": 4, "random_state": 0}
@@ -188,10 +190,17 @@ def test_two_images_have_clusters() -> None:
         assert len(set(model.labels_.tolist())) <= 2
 
 
-def test_few_images_have_few_components() -> None:
+def test_few_images_have_few_components(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty images in forty components would all be equally far apart: eight are taken."""
-    features = torch.randn(40, 50, generator=torch.Generator().manual_seed(0))
-    assert DeepCluster(variant="v1")._map(features, None).n_components == 8
+    found = []
+
+    def spied(*given: Any, **options: Any) -> Any:
+        found.append(whitening(*given, **options))
+        return found[-1]
+
+    monkeypatch.setattr(deepcluster, "whitening", spied)
+    DeepCluster(**(QUICK | {"variant": "v1"})).fit(digits(40)[0])
+    assert [each.n_components for each in found] == [8, 8]
 
 
 @pytest.mark.parametrize(("wrong", "says"), [

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from kinfold.errors import InputError
-from kinfold.nn.caron import Sobel, ToSphere, alexnet, caron, vgg16
-from kinfold.nn.heads import NeighborVote
+from kinfold.nn.caron import Sobel, alexnet, caron, vgg16
 
 
 def test_sobel_by_hand() -> None:
@@ -47,13 +46,3 @@ def test_any_input_gives_features(shape: tuple[int, ...]) -> None:
 def test_vectors_need_no_convolutions() -> None:
     with pytest.raises(InputError, match="use 'perceptron'"):
         caron("alexnet", (7,), sobel=False, width=4, n_features=8, n_projected=None)
-
-
-def test_the_vote_on_the_sphere_is_of_mapped_images() -> None:
-    fitted = torch.nn.functional.normalize(torch.tensor([[1.0, 0.1], [1.0, 0.0], [0.0, 1.0], [0.1, 1.0]]), dim=1)
-    vote = NeighborVote(fitted, torch.tensor([0, 0, 1, 1]), 2, n_neighbors=2)
-    turn = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # exchanges the axes
-    head = torch.nn.Sequential(ToSphere(torch.tensor([5.0, 0.0]), turn), vote)
-    x = torch.tensor([[5.0, 7.0], [9.0, 0.0]])  # less the mean and turned: (7, 0) and (0, 4)
-    assert head(x).argmax(1).tolist() == [0, 1]
-    torch.testing.assert_close(head(x), vote(torch.eye(2)))

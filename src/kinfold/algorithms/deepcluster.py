@@ -43,13 +43,13 @@ from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
 from kinfold.metrics import nmi
 from kinfold.nn.backbones import Network, measure
-from kinfold.nn.caron import ToSphere, caron
+from kinfold.nn.caron import caron
 from kinfold.nn.heads import NearestCentre, NeighborVote
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.pic import pic
 from kinfold.ops.pixels import first_clusters
 from kinfold.ops.sinkhorn import sinkhorn
-from kinfold.ops.whitening import Whitening, whitening
+from kinfold.ops.whitening import whitening
 from kinfold.runtime import Runtime
 from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, sampled
 
@@ -254,7 +254,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         after = time.perf_counter()
         if state.round + 1 >= self._rounds(len(images)):
             state.features = embed(state.net, images, run)
-            state.labels = self._last(self._space(state.features, run), state, run)
+            state.labels = self._last(state.features.numpy(), state, run)
         extra: dict[str, float | int | str] = {
             "nmi_previous": nmi(before[0], state.pseudo[0]) if before.size else 0.0,
             "reassigned": changed(before[0], state.pseudo[0]) if before.size else 1.0,
@@ -268,14 +268,11 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         return state.round >= self._rounds(len(state.labels))
 
     def _assign(self, state: State) -> nn.Module:
-        """The nearest centre of the final clusters, or their nearest images, in the space where they were sought."""
+        """The nearest centre of the final clusters, or the vote of their nearest images."""
         features = cast(Tensor, state.features)
-        space = self._map(features, None)
-        z = torch.from_numpy(space(features.numpy()))
-        to_sphere = ToSphere(torch.from_numpy(space.mean), torch.from_numpy(space.matrix))
         if self._by_graph:
-            return nn.Sequential(to_sphere, NeighborVote.of(z, state.labels, n_neighbors=VOTERS))
-        return nn.Sequential(to_sphere, NearestCentre.of(z, state.labels))
+            return NeighborVote.of(features, state.labels, n_neighbors=VOTERS)
+        return NearestCentre.of(features, state.labels)
 
     def _network(self, shape: tuple[int, ...]) -> Network:
         return caron(
@@ -286,19 +283,16 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     # -- clustering ----------------------------------------------------------------------------------------------------
 
     def _relabel(self, state: DeepClusterState, images: Images, run: Runtime) -> npt.NDArray[np.float32]:
-        """v1: embed, whiten, cluster; pseudo-labels without gaps."""
-        features = self._space(embed(state.net, images, run), run)
+        """v1: embed, whiten, cluster; pseudo-labels without gaps. The features come back as they were."""
+        features = embed(state.net, images, run).numpy()
+        # With as many components as images, whitened images are all equally far apart.
+        most = max(2, len(features) // 5)
+        white = whitening(features, min(self._set("n_components"), most), run=run)(features)
         if self._by == "pic":
-            found = pic(features)
+            found = pic(white)
         else:
-            found = kmeans(
-                features,
-                self._pseudo(len(images))[0],
-                growing=False,
-                start="random",
-                seed=seed_from(state.generator),
-                run=run,
-            ).labels
+            k, seed = self._pseudo(len(images))[0], seed_from(state.generator)
+            found = kmeans(white, k, growing=False, start="random", seed=seed, run=run).labels
         state.pseudo = np.unique(found, return_inverse=True)[1].astype(np.int64)[None]
         return features
 
@@ -321,29 +315,17 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         state.pseudo = np.stack([each.labels for each in found])
         return bank[0].numpy(), [torch.from_numpy(each.centres) for each in found]
 
-    def _fresh(self, z: npt.NDArray[np.float32], state: DeepClusterState, restarts: int, run: Runtime) -> Labels:
+    def _fresh(self, features: npt.NDArray[np.float32], state: DeepClusterState, restarts: int, run: Runtime) -> Labels:
         """Fresh clusters of the features by k-means, or the pseudo-labels where no number is wanted."""
         if self.n_clusters is None:
             return np.asarray(state.pseudo[0])
-        return kmeans(z, self.n_clusters, n_starts=restarts, seed=seed_from(state.generator), run=run).labels
+        return kmeans(features, self.n_clusters, n_starts=restarts, seed=seed_from(state.generator), run=run).labels
 
-    def _last(self, z: npt.NDArray[np.float32], state: DeepClusterState, run: Runtime) -> Labels:
+    def _last(self, features: npt.NDArray[np.float32], state: DeepClusterState, run: Runtime) -> Labels:
         """The clusters of the run."""
         if self._by_graph:
-            return first_clusters(z, cast(int, self.n_clusters), smallest=SMALLEST)
-        return self._fresh(z, state, RESTARTS, run)
-
-    def _space(self, features: Tensor, run: Runtime | None) -> npt.NDArray[np.float32]:
-        """Where clusters are sought ``(n, d) -> (n, c)``: v1 whitens; v2's features lie there already."""
-        return self._map(features, run)(features.numpy())
-
-    def _map(self, features: Tensor, run: Runtime | None) -> Whitening:
-        if self.variant == "v2":
-            d = features.shape[1]
-            return Whitening(np.zeros(d, dtype=np.float32), np.eye(d, dtype=np.float32), True)
-        # With as many components as images, whitened images are all equally far apart.
-        most = max(2, len(features) // 5)
-        return whitening(features.numpy(), min(self._set("n_components"), most), run=run)
+            return first_clusters(features, cast(int, self.n_clusters), smallest=SMALLEST)
+        return self._fresh(features, state, RESTARTS, run)
 
     # -- learning ------------------------------------------------------------------------------------------------------
 

@@ -215,24 +215,3 @@ def caron_init(net: nn.Module) -> None:
             nn.init.normal_(layer.weight, 0.0, 0.01 if layer.in_features >= FC else 1 / math.sqrt(layer.in_features))
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-class ToSphere(nn.Module):
-    """A linear map, then the sphere ``(b, d) -> (b, c)``.
-
-    Parameters
-    ----------
-    mean : (d,), matrix : (d, c)
-        Of the map.
-    """
-
-    mean: Tensor
-    matrix: Tensor
-
-    def __init__(self, mean: Tensor, matrix: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("matrix", matrix)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.normalize((x.float() - self.mean) @ self.matrix, dim=1, eps=1e-10)
