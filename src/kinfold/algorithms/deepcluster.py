@@ -6,8 +6,8 @@ assignment come from Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, NeurIPS 20
 v1: every round embeds all images, clusters the whitened features by k-means or PIC, and trains the network to predict
 the clusters through a new linear head. v2: the centroids are the head, nothing is learned anew; features are remembered
 from the training pass itself, several numbers of clusters are predicted at once, and with ``assignment="sinkhorn"``
-(SwAV) the targets of a batch come from the other view, evenly over the prototypes. ``n_clusters`` clusters are made of
-the features by a fresh k-means, as both papers evaluate. What differs from them:
+(SwAV) the targets of a batch come from the other view, evenly over the prototypes. ``n_clusters`` clusters are sought
+among the features at the end: by a fresh k-means, as the papers evaluate, or in their neighbour graph. What differs:
 
 - images are drawn evenly over pseudo-labels, which the released v1 intends and does not do (`as_released`);
 - PCA leaves out components that small sets or small networks do not have;
