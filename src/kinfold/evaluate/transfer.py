@@ -12,6 +12,7 @@ from kinfold.data.images import Images, as_images
 from kinfold.estimator import DeepClusterer
 from kinfold.evaluate import probes
 from kinfold.evaluate.protocols import flat_pixels, random_network
+from kinfold.ops.pixels import first_clusters
 from kinfold.runtime import Runtime
 from kinfold.train import embed
 
@@ -27,7 +28,7 @@ def transferred(
     """Cluster a set by features of a model that never saw it, beside those of a random network and the pixels.
 
     Images are brought to the shape that the model was fitted on. Two clusterings stand for each: k-means, and graph
-    degree linkage, the agglomeration that JULE's transfer table uses.
+    degree linkage, the agglomeration that JULE's transfer table uses, as `kinfold.ops.pixels.first_clusters` does it.
 
     Parameters
     ----------
@@ -105,11 +106,5 @@ def _features(model: DeepClusterer[Any], images: Images, seed: int, run: Runtime
 
 
 def _linked(x: Features, k: int) -> Labels:
-    """Graph degree linkage on rows of unit length ``(n, d) -> (n,)``."""
-    from kinfold.ops.affinity import graph_of
-    from kinfold.ops.agglomerate import agglomerate, initial_clusters
-    from kinfold.ops.knn import neighbours
-
-    unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    near = neighbours(unit, 20)
-    return agglomerate(graph_of(near), initial_clusters(near.index[:, 0]), k, n_local=1, features=unit).cut(k)
+    """Graph degree linkage on rows of unit length, groups too small counted as parts ``(n, d) -> (n,)``."""
+    return first_clusters(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), k)
