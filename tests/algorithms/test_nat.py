@@ -17,7 +17,7 @@ from tests.references import targets as plain
 from kinfold.algorithms.nat import NAT, NatState, corners, exchanged, noise, pull
 from kinfold.checks import pictures
 from kinfold.data.images import as_images
-from kinfold.errors import InputError
+from kinfold.errors import InputError, KinfoldError
 from kinfold.metrics import accuracy, nmi
 from kinfold.ops.assignment import renaming
 from kinfold.runtime import Runtime
@@ -158,6 +158,11 @@ def test_wrong_choices_are_refused(wrong: dict[str, Any], says: str) -> None:
     x, _ = digits(60)
     with pytest.raises(InputError, match=says):
         NAT(**{"n_clusters": 3, **wrong}).fit(x)
+
+
+def test_a_loss_that_bursts_says_so() -> None:
+    with pytest.raises(KinfoldError, match="the loss became nan in round 1; lower the learning rate"):
+        NAT(10, n_epochs=2, learning_rate=1e30, random_state=0).fit(digits(300)[0])
 
 
 @pytest.mark.skipif("KINFOLD_DATA" not in os.environ or "KINFOLD_SLOW" not in os.environ,

@@ -235,7 +235,8 @@ class NAT(DeepClusterer[NatState]):
             clean, view = x.chunk(2, 1)
             if exchange:
                 seen = run.gather(outputs(net, clean))
-                held[index] = exchanged(seen, targets, held[index])
+                if bool(torch.isfinite(seen).all()):  # else the loss is not finite either, and says so
+                    held[index] = exchanged(seen, targets, held[index])
             logits = run.gather(cast(WithHead, net).logits(view))
             with torch.autocast(logits.device.type, enabled=False):
                 return pull(logits.float(), targets[held[index]].to(logits.device))
