@@ -167,6 +167,17 @@ def prepared(net: Looking, images: Images, run: Runtime, *, instead: str = "conv
     return through(net.front, images, run, cache="seen.npy")
 
 
+def passes_over(n: int, *, fewest: int, most: int, seen: int = 300_000) -> int:
+    """Passes over n images that show about `seen` of them, so that a small set is looked at often enough.
+
+    Examples
+    --------
+    >>> [passes_over(n, fewest=10, most=30) for n in (500, 15_000, 70_000)]
+    [30, 20, 10]
+    """
+    return min(max(seen // n, fewest), most)
+
+
 def half_cosine(done: float, *, last: float = 0.0) -> float:
     """Share of the full learning rate after this share of a run: from 1 along half a cosine to `last`.
 

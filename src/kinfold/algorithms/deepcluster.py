@@ -51,12 +51,12 @@ from kinfold.ops.pixels import first_clusters
 from kinfold.ops.sinkhorn import sinkhorn
 from kinfold.ops.whitening import whitening
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, sampled
+from kinfold.train import embed, fit_epoch, half_cosine, passes_over, pixels, prepared, sampled
 
 Labels = npt.NDArray[np.int64]
 RESTARTS = 10  # of the k-means that makes the final clusters
 VOTERS = 10  # neighbours that decide about a new image, where the graph makes them
-SEEN, FEWEST, MOST = 300_000, 10, 30  # images seen, and bounds of the rounds, when they follow the set's size
+FEWEST, MOST = 10, 30  # rounds, when they follow the set's size
 SMALLEST = 0.35  # share of the mean size: smaller groups are parts of a cluster, as pseudo-clusters are even
 SETTLING = 20  # batches before the first clustering
 TEMPERATURE = 0.1  # of the softmax over prototypes
@@ -421,7 +421,7 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
     def _rounds(self, n: int) -> int:
         """Rounds over n images: as many as are set, or so many that a small set is looked at often enough."""
         given = self._set("n_rounds")
-        return min(max(SEEN // n, FEWEST), MOST) if given is None else int(given)
+        return passes_over(n, fewest=FEWEST, most=MOST) if given is None else int(given)
 
     def _pseudo(self, n: int) -> tuple[int, ...]:
         """Pseudo-labels of each head; at most half as many as images."""

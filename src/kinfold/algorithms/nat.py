@@ -44,11 +44,11 @@ from kinfold.ops.assignment import best_assignment, renaming
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.rotation import together, turn_loss
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, half_cosine, prepared, sampled, set_rate
+from kinfold.train import embed, fit_epoch, half_cosine, passes_over, prepared, sampled, set_rate
 
 Labels = npt.NDArray[np.int64]
 N_FEATURES = 160
-SEEN, FEWEST, MOST = 300_000, 15, 100  # images seen, and bounds of the epochs, when they follow the set's size
+FEWEST, MOST = 15, 100  # epochs, when they follow the set's size
 GAIN = 10.0  # features and outputs have unit length; a softmax of them needs more room
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -305,7 +305,7 @@ class NAT(DeepClusterer[NatState]):
 
     def _epochs(self, n: int) -> int:
         """Passes over n images: `n_epochs`, or so many that a small set is looked at often enough."""
-        return min(max(SEEN // n, FEWEST), MOST) if self.n_epochs is None else int(self.n_epochs)
+        return passes_over(n, fewest=FEWEST, most=MOST) if self.n_epochs is None else int(self.n_epochs)
 
     def _refinements(self, n_epochs: int) -> int:
         """Epochs with targets from k-means, the last ones."""

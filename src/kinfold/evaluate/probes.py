@@ -108,7 +108,7 @@ def knn_accuracy(x: Features, y: Labels, train: Labels, test: Labels, *, n_neigh
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    unit = _unit(x)
+    unit = unit_rows(x)
     k = min(n_neighbors, len(train))
     # On the unit sphere d² = 2 - 2 cosine: the weight, up to a constant, from the distance.
     weights = lambda distance: np.exp(-(distance**2) / (2 * TEMPERATURE))  # noqa: E731
@@ -193,7 +193,7 @@ def retrieval(x: Features, y: Labels, *, n_queries: int = 1000, seed: int = 0) -
     >>> retrieval(np.eye(2, dtype=np.float32)[y], y)["map"]
     1.0
     """
-    unit = _unit(x)
+    unit = unit_rows(x)
     n = len(y)
     queries = np.random.default_rng(seed).permutation(n)[: min(n_queries, n)]
     queries = queries[np.bincount(y)[y[queries]] > 1]  # an image alone in its class has nothing to find
@@ -243,7 +243,7 @@ def verification(x: Features, people: Labels, *, n_pairs: int = 20_000, seed: in
     same, other = _pairs(people, n_pairs // 2, dice)
     pairs = np.concatenate([same, other])
     truth = np.repeat([True, False], [len(same), len(other)])
-    unit = _unit(x)
+    unit = unit_rows(x)
     closeness = np.einsum("pd,pd->p", unit[pairs[:, 0]], unit[pairs[:, 1]])
     order = dice.permutation(len(pairs))
     halves = order[::2], order[1::2]
@@ -294,6 +294,7 @@ def _best_threshold(closeness: npt.NDArray[np.floating], truth: npt.NDArray[np.b
     return float((upper + lower) / 2)
 
 
-def _unit(x: Features) -> Features:
+def unit_rows(x: Features) -> Features:
+    """Rows of length one ``(n, d) -> (n, d)``; a row of zeros stays."""
     unit: Features = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     return unit

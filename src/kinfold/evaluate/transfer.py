@@ -59,7 +59,7 @@ def transferred(
     found = {}
     for name, x in _features(model, images, seed, runtime or Runtime()).items():
         means = probes.kmeans_scores(x, y, seed=seed)
-        links = metrics.scores(y, _linked(x, k))
+        links = metrics.scores(y, first_clusters(probes.unit_rows(x), k))
         found[name] = {
             **{f"kmeans_{score}": means[score] for score in ("nmi", "acc")},
             **{f"gdl_{score}": links[score] for score in ("nmi", "acc")},
@@ -103,8 +103,3 @@ def _features(model: DeepClusterer[Any], images: Images, seed: int, run: Runtime
         "random": embed(run.to(untrained), fitted, run).numpy(),
         "pixels": flat_pixels(images),
     }
-
-
-def _linked(x: Features, k: int) -> Labels:
-    """Graph degree linkage on rows of unit length, groups too small counted as parts ``(n, d) -> (n,)``."""
-    return first_clusters(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), k)

@@ -51,6 +51,12 @@ class Resize(nn.Module):
         return functional.interpolate(x, (self.side, self.side), mode="bilinear", align_corners=False, antialias=True)
 
 
+def _block(channels: int, width: int, side: int, *, stride: int = 1, padding: int) -> list[nn.Module]:
+    """Convolution, batch norm, which takes a bias out again, and rectifier ``(b, c, h, w) -> (b, width, ...)``."""
+    convolution = nn.Conv2d(channels, width, side, stride, padding, bias=False)
+    return [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+
+
 def alexnet(channels: int) -> nn.Sequential:
     """AlexNet with batch norm, up to the second FC without its rectifier ``(b, c, 224, 224) -> (b, 4096)``.
 
@@ -69,11 +75,7 @@ def alexnet(channels: int) -> nn.Sequential:
     ]
     layers: list[nn.Module] = []
     for width, side, stride, padding, pool in plan:
-        layers += [
-            nn.Conv2d(channels, width, side, stride, padding, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        ]
+        layers += _block(channels, width, side, stride=stride, padding=padding)
         layers += [nn.MaxPool2d(3, 2)] if pool else []
         channels = width
     layers += [nn.Flatten(), nn.Dropout(0.5), nn.Linear(256 * 6 * 6, FC), nn.ReLU(inplace=True)]
@@ -92,11 +94,7 @@ def vgg16(channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width, depth in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(depth):
-            layers += [
-                nn.Conv2d(channels, width, 3, padding=1, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(inplace=True),
-            ]
+            layers += _block(channels, width, 3, padding=1)
             channels = width
         layers.append(nn.MaxPool2d(2, 2))
     layers += [nn.Flatten(), nn.Linear(512 * 7 * 7, FC), nn.ReLU(inplace=True), nn.Dropout(0.5)]
@@ -115,11 +113,7 @@ def small(shape: tuple[int, int, int], *, width: int = 32, n_features: int = 256
     layers: list[nn.Module] = []
     for i, (padding, pool) in enumerate(pooled_blocks(shape)):
         wide = width * 2 ** min(i, 2)
-        layers += [
-            nn.Conv2d(channels, wide, 5, padding=padding, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.ReLU(inplace=True),
-        ]
+        layers += _block(channels, wide, 5, padding=padding)
         h, w, channels = h - 4 + 2 * padding, w - 4 + 2 * padding, wide
         if pool:
             layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
@@ -143,12 +137,7 @@ def pyramid(shape: tuple[int, int, int], *, width: int = 32, n_features: int = 2
     while not layers or min(h, w) > 3:
         wide = width * 2 ** min(len(layers) // 4, 3)
         side = 3 if layers else 5
-        layers += [
-            nn.Conv2d(channels, wide, side, padding=side // 2, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(2, 2, ceil_mode=True),
-        ]
+        layers += [*_block(channels, wide, side, padding=side // 2), nn.MaxPool2d(2, 2, ceil_mode=True)]
         h, w, channels = (h + 1) // 2, (w + 1) // 2, wide
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * h * w, n_features))
 
