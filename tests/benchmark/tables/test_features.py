@@ -59,7 +59,8 @@ def test_the_table_of_transfer_by_hand() -> None:
     )
     text = features.transfer(found)
     shown = [f"{v:.3f} ± 0.012 / {v:.3f} ± 0.012" for v in kinds.values()]
-    assert row(text, "USPS | MNIST-test") == ["USPS", "MNIST-test", *shown, *shown, "100"]
-    assert row(text, "COIL-20 | COIL-100")[2:] == ["—"] * 7
-    assert row(text, "UMIST") == ["UMIST", *shown, "100"]
+    assert row(text, "USPS | MNIST-test | JULE") == ["USPS", "MNIST-test", "JULE", *shown, *shown, "100"]
+    assert row(text, "COIL-20 | COIL-100 | JULE")[3:] == ["—"] * 7
+    assert row(text, "USPS | MNIST-test | NAT")[3:] == ["—"] * 7
+    assert row(text, "UMIST | JULE") == ["UMIST", "JULE", *shown, "100"]
     assert features.transfer({}) == "Not measured yet: `kinfold benchmark transfer --data DIR`\n"

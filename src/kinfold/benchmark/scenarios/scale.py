@@ -14,6 +14,8 @@ TRANSFERS = (
     ("mnist-test", "usps"),
     ("mnist-full", "usps"),
 )
+OTHERS = ("DeepCluster", "NAT", "IMSAT", "IIC")  # beside JULE, where learning takes minutes
+DIGITS = ("usps", "mnist-test")
 
 
 def transfer() -> Iterator[Scenario]:
@@ -23,6 +25,12 @@ def transfer() -> Iterator[Scenario]:
         yield Scenario(name, "transfer", "transfer", "JULE", target, preset, backbone, source=source)
     for name in ("umist", "cmu-pie"):
         yield Scenario(f"verify-{name}", "transfer", "verify", "JULE", name, "default", source=name)
+    for algorithm in OTHERS:
+        last = algorithm.lower()
+        for source, target in (DIGITS, DIGITS[::-1]):
+            name = f"transfer-{source}-{target}-{last}"
+            yield Scenario(name, "transfer", "transfer", algorithm, target, "default", source=source)
+        yield Scenario(f"verify-umist-{last}", "transfer", "verify", algorithm, "umist", "default", source="umist")
 
 
 def streams() -> Iterator[Scenario]:

@@ -115,17 +115,18 @@ def transfer(results: Results) -> str:
     if not any(s.id in results for s in wanted):
         return not_measured(command)
     kinds = {"pixels": "pixels", "random": "random network", "learnt": "learnt"}
-    head = ["learnt on", "used on", *(f"{way}: {shown}" for way in ("k-means", "GDL") for shown in kinds.values())]
+    columns = (f"{way}: {shown}" for way in ("k-means", "GDL") for shown in kinds.values())
+    head = ["learnt on", "used on", "by", *columns, "CPU s"]
     rows, pairs = [], []
-    for scenario in wanted:
+    for scenario in sorted(wanted, key=lambda s: (s.source, s.dataset)):
         ours, name = results.get(scenario.id), SETS[str(scenario.dataset)].title
-        spent = mean(ours, "cpu_seconds")
+        who, spent = scenario.algorithm, mean(ours, "cpu_seconds")
         if scenario.task == "verify":
-            pairs.append([name, *(pair(ours, f"auc_{kind}", f"accuracy_{kind}") for kind in kinds), spent])
+            pairs.append([name, who, *(pair(ours, f"auc_{kind}", f"accuracy_{kind}") for kind in kinds), spent])
         else:
             cells = [pair(ours, f"{way}_nmi_{k}", f"{way}_acc_{k}") for way in ("kmeans", "gdl") for k in kinds]
-            rows.append([SETS[str(scenario.source)].title, name, *cells, spent])
-    text = "NMI / ACC of clusters of a set that was not learnt on:\n\n" + table([*head, "CPU s"], rows)
+            rows.append([SETS[str(scenario.source)].title, name, who, *cells, spent])
+    text = "NMI / ACC of clusters of a set that was not learnt on:\n\n" + table(head, rows)
     text += "\nAUC / accuracy of pairs of faces, people not learnt on:\n\n"
-    text += table(["half of the people of", *kinds.values(), "CPU s"], pairs)
+    text += table(["half of the people of", "by", *kinds.values(), "CPU s"], pairs)
     return text + made(command, "{transfer,verify}-*.json")
