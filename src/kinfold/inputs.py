@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,26 @@ def classes(y: ArrayLike | None, images: Images) -> tuple[Labels | None, list[st
         return found.astype(np.int64), None
     names, codes = np.unique(found.astype(str) if found.dtype == object else found, return_inverse=True)
     return codes.astype(np.int64), [str(name) for name in names.tolist()]
+
+
+def refuse_out_of_range(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Check numbers against what they may be, both ends included; None stands for a choice made later.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is out of its range.
+
+    Examples
+    --------
+    >>> refuse_out_of_range({"anneal": 2.0}, {"anneal": (0, 1)})
+    Traceback (most recent call last):
+    ...
+    kinfold.errors.InputError: anneal is 2.0; expected 0 to 1.
+    """
+    for name, (low, high) in ranges.items():
+        if values[name] is not None and not low <= values[name] <= high:
+            raise InputError(f"{name} is {values[name]}; expected {low:g} to {high:g}.")
 
 
 def refuse_what_has_no_clusters(images: Images, n_clusters: Any) -> None:

@@ -189,6 +189,18 @@ def half_cosine(done: float, *, last: float = 0.0) -> float:
     return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
+def fall_at_the_end(done: float, part: float) -> float:
+    """Share of the full learning rate after this share of a run: 1, then half a cosine to 0 over the last `part`.
+
+    Examples
+    --------
+    >>> fall_at_the_end(0.4, 0.5), round(fall_at_the_end(0.75, 0.5), 3), fall_at_the_end(1.0, 0.0)
+    (1.0, 0.5, 1.0)
+    """
+    left = (1 - done) / part if part > 0 else 1.0
+    return 1.0 if left >= 1 else 0.5 * (1 - math.cos(math.pi * left))
+
+
 def set_rate(optimizer: Optimizer | None, rate: float) -> None:
     """Let all weights learn at this rate from now on; without an optimiser nothing learns."""
     for group in optimizer.param_groups if optimizer is not None else ():

@@ -194,13 +194,15 @@ def test_a_small_set_gets_enough_steps_and_no_short_batch() -> None:
 
 
 def test_the_rate_falls_at_the_end() -> None:
-    model = IMSAT(2, anneal=0.5, learning_rate=1.0)
-    state = ImsatState(nn.Identity(), torch.optim.Adam([torch.zeros(1)]), torch.Generator(), np.zeros(4))
+    model = IMSAT(2, anneal=0.5, learning_rate=1.0, batch_size=40, least_steps=4, n_epochs=2)
+    state = ImsatState(nn.Identity(), torch.optim.Adam([torch.zeros(1)]), torch.Generator(), np.zeros(40))
     rates = []
-    for fraction in (0.0, 0.5, 0.75, 1.0):
-        model._pace(state, fraction)
-        rates.append(state.optimizer.param_groups[0]["lr"])
-    np.testing.assert_allclose(rates, [1, 1, 0.5, 0], atol=1e-12)
+    for _ in range(2):
+        for _ in model._batches(state, 40):
+            rates.append(state.optimizer.param_groups[0]["lr"])
+            state.step += 1
+    half = [(1 + math.cos(math.pi * done)) / 2 for done in (0, 0.25, 0.5, 0.75)]
+    np.testing.assert_allclose(rates, [1, 1, 1, 1, *half], atol=1e-12)
 
 
 # -- the neighbour graph of the learnt features ------------------------------------------------------------------------

@@ -37,13 +37,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.data.images import Images
-from kinfold.data.sample import drawn, shuffled
+from kinfold.data.sample import drawn, full_batches
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
+from kinfold.inputs import refuse_out_of_range
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import Heads, WithHead
-from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_perceptron
+from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
 from kinfold.ops.adversarial import (
     TENTH,
     XI,
@@ -58,7 +59,7 @@ from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, 
 from kinfold.ops.knn import neighbours
 from kinfold.ops.pixels import first_clusters
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, flat, pixels, prepared, sampled, set_rate
+from kinfold.train import embed, fall_at_the_end, fit_epoch, flat, pixels, prepared, sampled, set_rate
 
 Index = npt.NDArray[np.int64]
 
@@ -423,28 +424,17 @@ class IMSAT(DeepClusterer[ImsatState]):
 
     def _batches(self, state: ImsatState, n: int) -> Iterator[Index]:
         """Batches of a round; the learning rate is set on the way."""
-        size = min(self._batch_size, n)
         steps, rounds = self._plan(n)
-        total, given = steps * rounds, 0
-        while given < steps:
-            released = self.preset == "paper"
-            for batch in drawn(n, size, steps, state.generator) if released else shuffled(n, size, state.generator):
-                if len(batch) == size and given < steps:  # a short one would have shares and statistics of its own
-                    self._pace(state, state.step / total)
-                    given += 1
-                    yield batch
+        for batch in full_batches(n, self._batch_size, steps, state.generator, anew=self.preset == "paper"):
+            fall = fall_at_the_end(state.step / (steps * rounds), self._set("anneal"))
+            set_rate(state.optimizer, self._set("learning_rate") * fall)
+            yield batch
 
     def _plan(self, n: int) -> tuple[int, int]:
         """Steps of a round over n images, and rounds."""
         steps = max(n // min(self._batch_size, n), self._set("least_steps"))
         given = self._set("n_epochs")
         return steps, int(min(max(ENOUGH // steps, ROUNDS[0]), ROUNDS[1]) if given is None else given)
-
-    def _pace(self, state: ImsatState, fraction: float) -> None:
-        """The rate: constant, then half a cosine to nothing."""
-        left = (1 - fraction) / self._set("anneal") if self._set("anneal") > 0 else 1.0
-        factor = 1.0 if left >= 1 else 0.5 * (1 - math.cos(math.pi * left))
-        set_rate(state.optimizer, self._set("learning_rate") * factor)
 
     # -- is it well? ---------------------------------------------------------------------------------------------------
 
@@ -503,14 +493,10 @@ class IMSAT(DeepClusterer[ImsatState]):
         return self.preset == "paper" and self.backbone != "convnet"
 
     def _trunk(self, shape: tuple[int, ...]) -> Network:
-        if not self._is_released:
-            width = self.width or PRESETS["default"]["width"]
-            return network(
-                self.backbone, shape, width=width, n_features=N_FEATURES, largest_side=self._set("largest_side")
-            )
-        base = network("perceptron" if self.backbone == "auto" else self.backbone, shape)
-        body = wide_perceptron(base.seen, (self._set("width"),) * 2)
-        return Network(base.front, body, base.seen, pretrained=base.pretrained)
+        if self._is_released:
+            return wide_network(self.backbone, shape, self._set("width"))
+        width, side = self.width or PRESETS["default"]["width"], self._set("largest_side")
+        return network(self.backbone, shape, width=width, n_features=N_FEATURES, largest_side=side)
 
     def _begin(self, state: ImsatState, images: Images, run: Runtime) -> None:
         """Mean and spread of the input, and the first weight of the shares."""
@@ -541,10 +527,7 @@ class IMSAT(DeepClusterer[ImsatState]):
                 f"batch_size is {self.batch_size} for {self._k} clusters; expected at least {least}, or their shares "
                 "cannot be told from a batch: raise it, or set marginal_rate to 0.1."
             )
-        for name, (low, high) in RANGES.items():
-            value = self._set(name)
-            if value is not None and not low <= value <= high:
-                raise InputError(f"{name} is {value}; expected {low:g} to {high:g}.")
+        refuse_out_of_range({name: self._set(name) for name in RANGES}, RANGES)
 
 
 # -- the equations -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ and loading are those of every other algorithm; `transform` gives the bits' prob
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,17 +26,18 @@ import torch
 from torch import Tensor, nn
 
 from kinfold.data.images import Images
-from kinfold.data.sample import drawn, shuffled
+from kinfold.data.sample import full_batches
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
+from kinfold.inputs import refuse_out_of_range
 from kinfold.nn.backbones import Network, measure, network
-from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_perceptron
+from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
 from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius, probing, pushed, random_directions
 from kinfold.ops.information import EPS
 from kinfold.ops.knn import neighbours
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, flat, prepared, sampled, set_rate
+from kinfold.train import embed, fall_at_the_end, fit_epoch, flat, prepared, sampled, set_rate
 
 Index = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -298,19 +298,11 @@ class IMSATHash(DeepClusterer[HashState]):
 
     def _batches(self, state: HashState, n: int) -> Iterator[Index]:
         """Batches of a round; the learning rate is set on the way."""
-        size = min(self.batch_size, n)
-        steps = max(n // size, self._set("least_steps"))
-        anneal, given = self._set("anneal"), 0
-        while given < steps:
-            released = self.preset == "paper"
-            for batch in drawn(n, size, steps, state.generator) if released else shuffled(n, size, state.generator):
-                if len(batch) < size or given == steps:
-                    continue
-                left = 1 - state.step / (steps * self._set("n_epochs"))
-                fall = 0.5 * (1 - math.cos(math.pi * left / anneal)) if left < anneal else 1.0
-                set_rate(state.optimizer, self.learning_rate * fall)
-                given += 1
-                yield batch
+        steps = max(n // min(self.batch_size, n), self._set("least_steps"))
+        for batch in full_batches(n, self.batch_size, steps, state.generator, anew=self.preset == "paper"):
+            fall = fall_at_the_end(state.step / (steps * self._set("n_epochs")), self._set("anneal"))
+            set_rate(state.optimizer, self.learning_rate * fall)
+            yield batch
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
@@ -320,12 +312,10 @@ class IMSATHash(DeepClusterer[HashState]):
         return self.preset == "paper" and self.backbone != "convnet"
 
     def _trunk(self, shape: tuple[int, ...]) -> Network:
-        if not self._is_released:
-            width = self.width or PRESETS["default"]["width"]
-            return network(self.backbone, shape, width=width, n_features=N_FEATURES, largest_side=48)
-        base = network("perceptron" if self.backbone == "auto" else self.backbone, shape)
-        body = wide_perceptron(base.seen, (self._set("width"),) * 2)
-        return Network(base.front, body, base.seen, pretrained=base.pretrained)
+        if self._is_released:
+            return wide_network(self.backbone, shape, self._set("width"))
+        width = self.width or PRESETS["default"]["width"]
+        return network(self.backbone, shape, width=width, n_features=N_FEATURES, largest_side=48)
 
     def _check_choices(self) -> None:
         """Refuse choices that do not exist, one sentence each."""
@@ -333,9 +323,7 @@ class IMSATHash(DeepClusterer[HashState]):
             raise InputError(f"n_bits is {self.n_bits!r}; expected a whole number from 1 to {MOST_BITS}.")
         if self.regularizer not in ("adversarial", "random"):
             raise InputError(f"regularizer is {self.regularizer!r}; expected 'adversarial' or 'random'.")
-        for name, (low, high) in RANGES.items():
-            if not low <= self._set(name) <= high:
-                raise InputError(f"{name} is {self._set(name)}; expected {low:g} to {high:g}.")
+        refuse_out_of_range({name: self._set(name) for name in RANGES}, RANGES)
         strength = self._set("view_strength")
         if strength != "auto" and not (isinstance(strength, int | float) and 0 <= strength <= 1):
             raise InputError(f"view_strength is {strength!r}; expected 'auto' or a number from 0 to 1.")

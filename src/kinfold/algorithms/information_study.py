@@ -33,10 +33,12 @@ from torch import Tensor, nn
 from kinfold.data import photometric
 from kinfold.data.images import Images
 from kinfold.data.sample import even
-from kinfold.data.views import iic_colour_plain, iic_colour_transformed, iic_mnist_plain, iic_mnist_transformed, jitter
+from kinfold.data.study_views import crop_and_size, kind, strong, weak
+from kinfold.data.views import jitter
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.nn.backbones import Shrink, Standardize, net6c, perceptron, shrunk
+from kinfold.nn.ranges import UnitRange
 from kinfold.nn.residual import net5g
 from kinfold.nn.two_heads import Answer, CentralCrop, TwoHeads, first_weights
 from kinfold.ops.adversarial import adversarial_directions, probing, pushed, random_directions
@@ -503,82 +505,8 @@ def quiet_probabilities(net: TwoHeads, run: Runtime, images: Tensor) -> Tensor:
         return probabilities(net, run, View(images))
 
 
-# -- plain and strong views --------------------------------------------------------------------------------------------
-
-
-def kind(shape: Sequence[int]) -> str:
-    """Which of the study's kinds of input this is: "vector", "grey" or "colour"."""
-    return "vector" if len(shape) == 1 else "grey" if shape[0] == 1 else "colour"
-
-
-def crop_and_size(shape: Sequence[int]) -> tuple[int, int]:
-    """Side of the plain crop, and what it is resized to: 20 of 28 to 24 in grey, 20 of 32 to 32 in colour.
-
-    Examples
-    --------
-    >>> crop_and_size((1, 28, 28)), crop_and_size((3, 32, 32))
-    ((20, 24), (20, 32))
-    """
-    side = min(shape[1:])
-    shares = (20 / 28, 24 / 28) if kind(shape) == "grey" else (20 / 32, 1.0)
-    return max(1, round(shares[0] * side)), max(1, round(shares[1] * side))
-
-
-def weak(source: Tensor, generator: torch.Generator) -> Tensor:
-    """The plain view: a crop, in grey ``(b, c, H, W) -> (b, 1, h, w)``; vectors as they are."""
-    shape = source.shape[1:]
-    if kind(shape) == "vector":
-        return source
-    crop, size = crop_and_size(shape)
-    if kind(shape) == "grey":
-        return iic_mnist_plain(source, generator, crop=crop, size=size)
-    return photometric.grey(iic_colour_plain(source, generator, crop=crop, size=size))
-
-
-def strong(source: Tensor, generator: torch.Generator) -> Tensor:
-    """The strong view ``(b, c, H, W) -> (b, 1, h, w)``; vectors with noise."""
-    shape = source.shape[1:]
-    if kind(shape) == "vector":
-        return jitter(source, generator, spread=0.3)
-    crop, size = crop_and_size(shape)
-    if kind(shape) == "grey":
-        crops = tuple(max(1, round(share / 28 * min(shape[1:]))) for share in (16, 20, 24))
-        return iic_mnist_transformed(source, generator, crops=crops, size=size)
-    return photometric.grey(iic_colour_transformed(source, generator, crop=crop, size=size))
-
-
 class Grey(nn.Module):
     """Luminance ``(b, c, h, w) -> (b, 1, h, w)``."""
 
     def forward(self, x: Tensor) -> Tensor:
         return photometric.grey(x)
-
-
-class UnitRange(nn.Module):
-    """Pixels of any range scaled to [0, 1], by the range of the fitted images ``(b, ...) -> (b, ...)``.
-
-    Examples
-    --------
-    >>> layer = UnitRange()
-    >>> layer.measure(torch.tensor([[0.0, 16.0]]))
-    >>> layer(torch.tensor([[4.0, 20.0]]))
-    tensor([[0.2500, 1.0000]])
-    """
-
-    low: Tensor
-    span: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("low", torch.zeros(()))
-        self.register_buffer("span", torch.ones(()))
-
-    def measure(self, x: Tensor) -> None:
-        """Take the range of a sample; pixels within [0, 1] stay as they are."""
-        low, high = float(x.min()), float(x.max())
-        if low < 0 or high > 1:
-            self.low.fill_(low)
-            self.span.fill_(max(high - low, 1e-12))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return ((x - self.low) / self.span).clamp(0, 1)

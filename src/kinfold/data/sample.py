@@ -35,6 +35,28 @@ def drawn(n: int, batch_size: int, n_batches: int, generator: torch.Generator) -
         yield torch.randperm(n, generator=generator)[:batch_size].numpy()
 
 
+def full_batches(n: int, batch_size: int, n_batches: int, generator: torch.Generator, *, anew: bool) -> Iterator[Index]:
+    """So many batches, all of one size: a shorter one would have shares and statistics of its own ``-> (b,), ...``.
+
+    Parameters
+    ----------
+    anew : bool
+        Draw each batch from all n images; else pass over them in random order, again as often as needed, and leave the
+        left-over of a pass out.
+
+    Examples
+    --------
+    >>> [len(batch) for batch in full_batches(5, 3, 2, torch.Generator(), anew=False)]
+    [3, 3]
+    """
+    size, given = min(batch_size, n), 0
+    while given < n_batches:
+        for batch in drawn(n, size, n_batches, generator) if anew else shuffled(n, size, generator):
+            if len(batch) == size and given < n_batches:
+                given += 1
+                yield batch
+
+
 def by_cluster(
     labels: npt.NDArray[np.integer], batch_size: int, per_cluster: int, n_batches: int, generator: torch.Generator
 ) -> Iterator[Index]:

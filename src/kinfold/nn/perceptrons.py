@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kinfold.nn.backbones import Network, network
+
 BYTE_SCALE = 255 / 128  # the released code's x / 128 - 1, for pixels in [0, 1]
 
 
@@ -47,6 +49,19 @@ def wide_perceptron(shape: Sequence[int], widths: Sequence[int] = (1200, 1200)) 
         layers += [nn.Linear(n_inputs, width, bias=False), nn.BatchNorm1d(width, eps=2e-5), nn.ReLU(inplace=True)]
         n_inputs = width
     return nn.Sequential(*layers)
+
+
+def wide_network(backbone: str, shape: tuple[int, ...], width: int) -> Network:
+    """IMSAT's trunk, two hidden layers of `width`, on the pixels or on a pretrained backbone's features.
+
+    Examples
+    --------
+    >>> import torch
+    >>> wide_network("auto", (1, 28, 28), 400)(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 400])
+    """
+    base = network("perceptron" if backbone == "auto" else backbone, shape)
+    return Network(base.front, wide_perceptron(base.seen, (width, width)), base.seen, pretrained=base.pretrained)
 
 
 def quiet_init(trunk: nn.Module, head: nn.Linear) -> None:
