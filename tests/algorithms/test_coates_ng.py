@@ -141,6 +141,18 @@ def test_patches_lie_inside_their_images() -> None:
     assert len(patches.unique()) > 40
 
 
+def test_left_and_right_do_not_count_with_a_mirror() -> None:
+    """The code of an image and that of its mirror image are each one half; a table has no mirror image."""
+    x, _ = digits(40)
+    turned = np.ascontiguousarray(x[..., ::-1])
+    plain, model = learner().fit(x), learner(mirror=True).fit(x)
+    np.testing.assert_array_equal(plain.atoms_, model.atoms_)
+    np.testing.assert_allclose(model.transform(x), (plain.transform(x) + plain.transform(turned)) / 2, atol=1e-5)
+    np.testing.assert_allclose(model.transform(x), model.transform(turned), atol=1e-5)
+    with pytest.raises(InputError, match="mirror is for images"):
+        learner(mirror=True).fit(x.reshape(40, -1))
+
+
 # -- whole runs --------------------------------------------------------------------------------------------------------
 
 

@@ -67,6 +67,9 @@ class CoatesNg(_Transformer):
         In pixels.
     pool : int
         Responses are added up over pool x pool parts of the image.
+    mirror : bool
+        Describe an image by the mean of its own code and that of its mirror image, so that left and right do not count;
+        not in the papers. Encoding takes twice as long.
     n_patches : int
         Random patches that the dictionary is learnt from.
     n_iter : int
@@ -110,6 +113,7 @@ class CoatesNg(_Transformer):
         patch_size: int = 6,
         stride: int = 1,
         pool: int = 2,
+        mirror: bool = False,
         n_patches: int = 400_000,
         n_iter: int = 50,
         threshold: float = 0.25,
@@ -124,6 +128,7 @@ class CoatesNg(_Transformer):
         self.patch_size = patch_size
         self.stride = stride
         self.pool = pool
+        self.mirror = mirror
         self.n_patches = n_patches
         self.n_iter = n_iter
         self.threshold = threshold
@@ -163,7 +168,8 @@ class CoatesNg(_Transformer):
         atoms = self._atoms((patches - mean) @ whiten, generator)
         self.encoder_ = PatchEncoder(
             atoms, mean, whiten, self._patch_shape(), encoding=self.encoding or ENCODINGS[self.dictionary],
-            stride=self.stride, pool=self.pool, threshold=self.threshold, contrast=self._contrast(), front=front,
+            stride=self.stride, pool=self.pool, mirror=self.mirror, threshold=self.threshold,
+            contrast=self._contrast(), front=front,
         ).eval()  # fmt: skip
         run.progress.done()
         self.atoms_ = atoms.numpy()
@@ -225,6 +231,8 @@ class CoatesNg(_Transformer):
         for name in ("contrast", "whitening"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected a number above 0.")
+        if len(shape) == 1 and self.mirror:
+            raise InputError("mirror is for images, but a table came; leave it out.")
         if len(shape) == 3 and self.patch_size > min(shape[1:]):
             raise InputError(
                 f"patch_size is {self.patch_size}, but the images are {shape[1]} x {shape[2]} pixels; expected at most "
@@ -347,6 +355,7 @@ class PatchEncoder(nn.Module):
     patch : (c, p, p)
     encoding : {"triangle", "soft", "hard"}
     stride, pool : int
+    mirror : bool
     threshold : float
     contrast : float or None
         In squared units of the input; None leaves brightness and contrast as they are.
@@ -360,10 +369,10 @@ class PatchEncoder(nn.Module):
 
     def __init__(
         self, atoms: Tensor, mean: Tensor, whiten: Tensor, patch: tuple[int, int, int], *, encoding: str, stride: int,
-        pool: int, threshold: float, contrast: float | None, front: nn.Module | None = None,
+        pool: int, threshold: float, contrast: float | None, mirror: bool = False, front: nn.Module | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.encoding, self.stride, self.pool = encoding, stride, pool
+        self.encoding, self.stride, self.pool, self.mirror = encoding, stride, pool, mirror
         self.threshold, self.contrast, self.n_atoms = threshold, contrast, len(atoms)
         self.front = nn.Identity() if front is None else front
         rows = atoms.double() @ whiten.double().T
@@ -418,4 +427,9 @@ class PatchEncoder(nn.Module):
         x = self.front(x)
         if x.ndim == 2:
             return self.encode(self.products(x[:, :, None, None])).flatten(1)
+        code = self.code(x)
+        return (code + self.code(x.flip(-1))) / 2 if self.mirror else code
+
+    def code(self, x: Tensor) -> Tensor:
+        """Pooled codes of all patches ``(b, c, h, w) -> (b, pool * pool * maps)``."""
         return pooled(self.encode(self.products(x)), self.pool)

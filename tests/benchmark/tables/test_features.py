@@ -11,8 +11,9 @@ def test_the_table_of_patch_features_by_hand() -> None:
     scores = {"acc_test": spread(0.6912), "acc_train": spread(0.7251)}
     one = result("coates-ng-k200-omp1", "cifar10-full", 0.0, metrics=scores)
     one["parameters"] = {"n_atoms": 200, "dictionary": "gain-shape"}
-    cells = row(features.coates_ng(by_id(one)), "gain-shape")
-    assert cells == ["gain-shape", "200", "—", "**69.1**", "72.5", "100", "1,234"]
+    text = features.coates_ng(by_id(one))
+    cells = row(text, "OMP-1, soft threshold | 200")
+    assert cells == ["OMP-1, soft threshold", "200", "—", "**69.1**", "72.5", "100", "1,234"]
     assert row(features.coates_ng({}), "OMP-1")[1:3] == ["1600", "79.96"]
 
 

@@ -9,15 +9,16 @@ from kinfold.benchmark.scenarios.scenario import Scenario
 
 
 def coates_ng() -> Iterator[Scenario]:
-    for n_atoms, dictionary, last in (
-        (200, "gain-shape", "omp1"),
-        (400, "kmeans", "triangle"),
-        (1600, "kmeans", "triangle"),
-    ):
-        options = {"n_atoms": n_atoms, "dictionary": dictionary}
+    workloads: dict[str, dict[str, Any]] = {
+        "k200-omp1": {"n_atoms": 200, "dictionary": "gain-shape"},
+        "k400-triangle": {"n_atoms": 400, "dictionary": "kmeans"},
+        "k1600-triangle": {"n_atoms": 1600, "dictionary": "kmeans"},
+        "k1600-mirror": {"n_atoms": 1600, "dictionary": "kmeans", "mirror": True},
+    }
+    for last, options in workloads.items():
         yield Scenario(
-            f"coates-ng-k{n_atoms}-{last}", "coates-ng", "probe", "CoatesNg", "cifar10-full", parameters=options,
-            once=n_atoms > 1000,
+            f"coates-ng-{last}", "coates-ng", "probe", "CoatesNg", "cifar10-full", parameters=options,
+            once=options["n_atoms"] > 1000,
         )  # fmt: skip
 
 

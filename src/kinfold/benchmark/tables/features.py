@@ -22,6 +22,8 @@ from kinfold.benchmark.tables.cells import (
     table,
 )
 
+CODED = {"kmeans": "k-means, triangle", "gain-shape": "OMP-1, soft threshold"}  # a dictionary and its encoder
+
 
 def coates_ng(results: Results) -> str:
     """Coates-Ng: published beside ours, by dictionary and size."""
@@ -33,10 +35,11 @@ def coates_ng(results: Results) -> str:
             rows.append([what, atoms, f"{100 * figure.acc:g}", *[NOTHING] * 4])
     for name, one in results.items():
         if name.startswith("coates-ng-"):
-            what = one["parameters"].get("dictionary", "kmeans")
+            chosen = one["parameters"]
+            what = CODED[chosen["dictionary"]] + (", mean with the mirror image" if chosen.get("mirror") else "")
             test, fitted = (f"{100 * one['metrics'][part]['mean']:.1f}" for part in ("acc_test", "acc_train"))
             cost = [mean(one, "cpu_seconds"), peak(one)]
-            rows.append([what, str(one["parameters"]["n_atoms"]), NOTHING, f"**{test}**", fitted, *cost])
+            rows.append([what, str(chosen["n_atoms"]), NOTHING, f"**{test}**", fitted, *cost])
     words = "Accuracy in per cent of a linear machine on the test part of CIFAR-10; here on a copy re-coded as JPEG."
     return table(head, rows) + f"\n{words} Made by `kinfold benchmark coates-ng --data DIR`.\n"
 
