@@ -84,6 +84,7 @@ ARROWS: dict[str, set[str]] = {
         "",
     },
     "embedding": {"data", "files", "runtime", "train", "nn", "estimator", "algorithms"},
+    "curation": {"data", "files", "ops", "runtime"},
     "evaluate": {"metrics", "data", "estimator", "files", "ops", "runtime", "train"},
     "export": {"results", "estimator", "nn", "data", "files", "runtime"},
     "launch": set(),

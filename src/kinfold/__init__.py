@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kinfold.algorithms.rotnet import RotNet
     from kinfold.algorithms.simclr import SimCLR
     from kinfold.checks import check_clusterer
+    from kinfold.curation import curate
     from kinfold.data import Images, as_images
     from kinfold.data.features import FeatureShards
     from kinfold.embedding import write_features
@@ -66,6 +67,7 @@ __all__ = [
     "__version__",
     "as_images",
     "check_clusterer",
+    "curate",
     "load",
     "write_features",
     "write_report",
@@ -96,6 +98,7 @@ _HOME = {
     "Runtime": "kinfold.runtime",
     "as_images": "kinfold.data",
     "check_clusterer": "kinfold.checks",
+    "curate": "kinfold.curation",
     "load": "kinfold.algorithms",
     "write_features": "kinfold.embedding",
     "write_report": "kinfold.report",

@@ -203,6 +203,8 @@ def _claim(folder: Path, about: dict[str, Any], resume: bool) -> None:
         if not resume:
             state = "features that are not finished" if found.get("unfinished") else "features already"
             raise InputError(f"{folder} holds {state}; add --resume to go on, or give another folder.")
+        if "curated" in found:
+            raise InputError(f"{folder} holds features that kinfold curate has chosen; give another folder.")
         for key, value in about.items():
             if found.get(key) != json.loads(json.dumps(value)):
                 raise InputError(

@@ -1,4 +1,5 @@
-"""The commands about features: embed writes those of any number of images, evaluate judges those of a run."""
+"""The commands about features: embed writes those of any number of images, curate leaves some out, evaluate judges
+those of a run."""
 
 from __future__ import annotations
 
@@ -121,6 +122,60 @@ def embed(
             f"Written: {out} ({len(shards):,} features of {shards.shape[1]} numbers in "
             f"{len(shards.about['parts']):,} parts{left})",
             f"Next:    kinfold cluster {out}",
+        )
+
+
+@app.command()
+def curate(
+    context: typer.Context,
+    features: Annotated[Path, typer.Argument(metavar="FEATURES", help="A folder written by kinfold embed.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where to write the features of the images that are left.")
+    ],
+    epsilon: Annotated[
+        float,
+        typer.Option(
+            min=0, max=2, metavar="E", help="Cosine distance up to which two images count as near-copies, 0 to 2."
+        ),
+    ] = 0.05,
+    keep_copies: Annotated[
+        bool, typer.Option("--keep-copies", metavar="", help="Do not look for near-copies.")
+    ] = False,
+    n_items: Annotated[
+        int | None,
+        typer.Option(
+            "--items", min=1, metavar="N", help="Draw this many images, evenly over their kinds; all when not given."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of clusters and draws.", rich_help_panel=SCIENCE)] = 0,
+    processes: Processes = 1,
+    verbose: Verbose = False,
+) -> None:
+    """Leave out images that nearly repeat another, and draw the rest evenly over their kinds.
+
+    Writes the features of what is left, for kinfold cluster, and dropped.csv with the reason for each of the others.
+
+    Example: kinfold curate features/ --out fewer/ --epsilon 0.03 --items 100000
+    """
+    if processes > 1 and not launch.is_worker():
+        launch.relaunch(processes, context.obj["arguments"], verbose=verbose)
+        return
+
+    from kinfold.curation import curate as chosen
+    from kinfold.runtime import Runtime
+
+    progress = progress_of()
+    try:
+        run = Runtime(device="cpu", progress=progress)
+        found = chosen(features, out, epsilon=None if keep_copies else epsilon, n_items=n_items, seed=seed, runtime=run)
+    finally:
+        progress.done()
+    if launch.is_main():
+        say(
+            f"Left out: {found.n_near_copies:,} near-copies, {found.n_not_drawn:,} that were not drawn "
+            f"({out / 'dropped.csv'})",
+            f"Written:  {out} ({len(found.features):,} features)",
+            f"Next:     kinfold cluster {out}",
         )
 
 
