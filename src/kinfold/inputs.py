@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,68 @@ def classes(y: ArrayLike | None, images: Images) -> tuple[Labels | None, list[st
         return found.astype(np.int64), None
     names, codes = np.unique(found.astype(str) if found.dtype == object else found, return_inverse=True)
     return codes.astype(np.int64), [str(name) for name in names.tolist()]
+
+
+def refuse_unknown(choices: Mapping[str, tuple[Any, Collection[Any]]]) -> None:
+    """Check choices, given as ``name: (value, what there is)``.
+
+    Raises
+    ------
+    InputError
+        Naming the first that does not exist.
+
+    Examples
+    --------
+    >>> refuse_unknown({"loss": ("hinge", ("triplet", "affinity"))})
+    Traceback (most recent call last):
+    ...
+    kinfold.errors.InputError: loss is 'hinge'; expected 'triplet' or 'affinity'.
+    """
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise InputError(f"{name} is {value!r}; expected {' or '.join(map(repr, known))}.")
+
+
+def refuse_defects(as_released: Collection[str], known: Collection[str], preset: str) -> None:
+    """Check which defects of a released code are to be reproduced; the paper's preset alone has them.
+
+    Raises
+    ------
+    InputError
+        If there is no such defect, or another preset.
+
+    Examples
+    --------
+    >>> refuse_defects(("sampler",), ("sampler",), "default")
+    Traceback (most recent call last):
+    ...
+    kinfold.errors.InputError: as_released goes with preset='paper', but preset is 'default'.
+    """
+    unknown = sorted(set(as_released) - set(known))
+    if unknown:
+        raise InputError(f"as_released names {unknown}; expected some of {list(known)}.")
+    if as_released and preset != "paper":
+        raise InputError(f"as_released goes with preset='paper', but preset is {preset!r}.")
+
+
+def refuse_strength(strength: Any) -> None:
+    """Check how strong views are to be: a share, or "auto".
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+
+    Examples
+    --------
+    >>> refuse_strength("auto")
+    >>> refuse_strength(2.0)
+    Traceback (most recent call last):
+    ...
+    kinfold.errors.InputError: view_strength is 2.0; expected 'auto' or a number from 0 to 1.
+    """
+    if strength != "auto" and not (isinstance(strength, numbers.Real) and 0 <= float(strength) <= 1):
+        raise InputError(f"view_strength is {strength!r}; expected 'auto' or a number from 0 to 1.")
 
 
 def refuse_out_of_range(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:

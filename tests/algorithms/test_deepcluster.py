@@ -205,8 +205,8 @@ def test_few_images_have_few_components(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(("wrong", "says"), [
     ({"variant": "v3"}, "variant is 'v3'"),
-    ({"assignment": "pic"}, "assignment is 'pic'"),
-    ({"variant": "v1", "assignment": "sinkhorn"}, "assignment is 'sinkhorn'"),
+    ({"assignment": "pic"}, "assignment for v2 is 'pic'"),
+    ({"variant": "v1", "assignment": "sinkhorn"}, "assignment for v1 is 'sinkhorn'"),
     ({"as_released": ("sampler",)}, "as_released goes with variant='v1'"),
     ({"variant": "v1", "as_released": ("D1",)}, "as_released is"),
     ({"reassign": 0.0}, "reassign is 0.0"),

@@ -32,7 +32,7 @@ from torch.nn import functional
 from kinfold.data.images import Images, as_images
 from kinfold.data.sample import seed_from
 from kinfold.errors import InputError
-from kinfold.inputs import is_table, refuse_what_has_no_clusters
+from kinfold.inputs import is_table, refuse_unknown, refuse_what_has_no_clusters
 from kinfold.nn.backbones import Standardize
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.whitening import whitening
@@ -220,10 +220,10 @@ class CoatesNg(_Transformer):
 
     def _check_choices(self, shape: tuple[int, ...]) -> None:
         """Refuse choices that do not exist, one sentence each."""
-        if self.dictionary not in ENCODINGS:
-            raise InputError(f"dictionary is {self.dictionary!r}; expected {' or '.join(map(repr, ENCODINGS))}.")
-        if self.encoding not in (None, "triangle", "soft", "hard"):
-            raise InputError(f"encoding is {self.encoding!r}; expected 'triangle', 'soft', 'hard' or None.")
+        refuse_unknown({
+            "dictionary": (self.dictionary, ENCODINGS),
+            "encoding": (self.encoding, ("triangle", "soft", "hard", None)),
+        })  # fmt: skip
         for name in ("n_atoms", "patch_size", "stride", "pool", "n_patches", "n_iter"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:

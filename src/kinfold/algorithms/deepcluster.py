@@ -41,6 +41,7 @@ from kinfold.data.warp import area_boxes, coin, warp
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
+from kinfold.inputs import refuse_unknown
 from kinfold.metrics import nmi
 from kinfold.nn.backbones import Network, measure
 from kinfold.nn.caron import caron
@@ -442,15 +443,11 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
 
     def _check_choices(self) -> None:
         """Refuse choices that do not exist, one sentence each."""
-        if self.variant not in ("v1", "v2"):
-            raise InputError(f"variant is {self.variant!r}; expected 'v1' or 'v2'.")
-        known = ("kmeans", "pic") if self.variant == "v1" else ("kmeans", "sinkhorn")
-        if self._by not in known:
-            raise InputError(
-                f"assignment is {self._by!r}; expected {' or '.join(map(repr, known))} for {self.variant}."
-            )
-        if self._set("final") not in ("graph", "kmeans"):
-            raise InputError(f"final is {self.final!r}; expected 'graph' or 'kmeans'.")
+        refuse_unknown({"variant": (self.variant, ("v1", "v2"))})
+        known = ("kmeans", "pic" if self.variant == "v1" else "sinkhorn")
+        refuse_unknown({
+            f"assignment for {self.variant}": (self._by, known), "final": (self._set("final"), ("graph", "kmeans")),
+        })  # fmt: skip
         if self.as_released is not True and set(self.as_released or ()) - set(RELEASED):
             raise InputError(f"as_released is {self.as_released!r}; expected True or some of {list(RELEASED)}.")
         if self._released and self.variant != "v1":

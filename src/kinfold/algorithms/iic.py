@@ -38,6 +38,7 @@ from kinfold.data.images import Images
 from kinfold.data.sample import even
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
+from kinfold.inputs import refuse_defects, refuse_strength, refuse_unknown
 from kinfold.nn.backbones import PHOTOGRAPH, Shrink, Sphere, Standardize, chosen, net6c, network, perceptron, shrunk
 from kinfold.nn.edges import Sobel
 from kinfold.nn.residual import net5g
@@ -555,8 +556,7 @@ class IIC(DeepClusterer[IICState]):
         passes = self._set("passes")
         if passes != "together" and (not passes or set(passes) - set("AB") or "B" not in passes):
             raise InputError(f"passes is {passes!r}; expected 'together', or letters A and B such as 'BBA'.")
-        if self._set("views") not in ("crops", "swayed"):
-            raise InputError(f"views is {self.views!r}; expected 'crops' or 'swayed'.")
+        refuse_unknown({"views": (self._set("views"), ("crops", "swayed"))})
         name = self._backbone(images.shape)
         if name not in ("net6c", "net5g", "convnet", "perceptron", "efficientnet-lite0") and not name.startswith(
             "timm:"
@@ -570,11 +570,7 @@ class IIC(DeepClusterer[IICState]):
                 f"vectors of {images.shape[0]} numbers came; expected images for backbone {name!r}, views 'crops' and "
                 "sobel: leave these three as they are."
             )
-        unknown = sorted(set(self.as_released) - set(RELEASED))
-        if unknown:
-            raise InputError(f"as_released names {unknown}; expected some of {list(RELEASED)}.")
-        if self.as_released and self.preset != "paper":
-            raise InputError(f"as_released goes with preset='paper', but preset is {self.preset!r}.")
+        refuse_defects(self.as_released, RELEASED, self.preset)
         for what, least in (("n_heads", 1), ("n_epochs", 1), ("batch_size", 2), ("n_repeats", 1), ("width", 1)):
             value = getattr(self, what)
             if value is not None and value < least:
@@ -583,8 +579,7 @@ class IIC(DeepClusterer[IICState]):
             raise InputError(
                 f"n_overclusters is {self.n_overclusters}; expected more than the {self.n_clusters} clusters, or 0."
             )
-        if self.view_strength != "auto" and not 0 <= float(self.view_strength) <= 1:
-            raise InputError(f"view_strength is {self.view_strength}; expected 0 to 1, or 'auto'.")
+        refuse_strength(self.view_strength)
 
 
 # -- the equations -----------------------------------------------------------------------------------------------------

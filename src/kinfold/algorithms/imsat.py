@@ -41,7 +41,7 @@ from kinfold.data.sample import drawn, full_batches
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.inputs import refuse_out_of_range
+from kinfold.inputs import refuse_out_of_range, refuse_strength, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import Heads, WithHead
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
@@ -516,11 +516,8 @@ class IMSAT(DeepClusterer[ImsatState]):
         if self.n_clusters is None:
             raise InputError("IMSAT needs n_clusters, a whole number; JULE estimates it where it is not known.")
         as_prior(self.prior, self._k)
-        if self.regularizer not in ("adversarial", "random"):
-            raise InputError(f"regularizer is {self.regularizer!r}; expected 'adversarial' or 'random'.")
-        strength = self._set("view_strength")
-        if strength != "auto" and not (isinstance(strength, int | float) and 0 <= strength <= 1):
-            raise InputError(f"view_strength is {strength!r}; expected 'auto' or a number from 0 to 1.")
+        refuse_unknown({"regularizer": (self.regularizer, ("adversarial", "random"))})
+        refuse_strength(self._set("view_strength"))
         least = FEWEST * self._k
         if self.batch_size is not None and self.batch_size < least and self._set("marginal_rate") == 1:
             raise InputError(

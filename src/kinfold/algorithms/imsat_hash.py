@@ -30,7 +30,7 @@ from kinfold.data.sample import full_batches
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.inputs import refuse_out_of_range
+from kinfold.inputs import refuse_out_of_range, refuse_strength, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
 from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius, probing, pushed, random_directions
@@ -321,12 +321,9 @@ class IMSATHash(DeepClusterer[HashState]):
         """Refuse choices that do not exist, one sentence each."""
         if isinstance(self.n_bits, bool) or not isinstance(self.n_bits, int) or not 1 <= self.n_bits <= MOST_BITS:
             raise InputError(f"n_bits is {self.n_bits!r}; expected a whole number from 1 to {MOST_BITS}.")
-        if self.regularizer not in ("adversarial", "random"):
-            raise InputError(f"regularizer is {self.regularizer!r}; expected 'adversarial' or 'random'.")
+        refuse_unknown({"regularizer": (self.regularizer, ("adversarial", "random"))})
         refuse_out_of_range({name: self._set(name) for name in RANGES}, RANGES)
-        strength = self._set("view_strength")
-        if strength != "auto" and not (isinstance(strength, int | float) and 0 <= strength <= 1):
-            raise InputError(f"view_strength is {strength!r}; expected 'auto' or a number from 0 to 1.")
+        refuse_strength(self._set("view_strength"))
         if self.batch_size < 10:
             raise InputError(
                 f"batch_size is {self.batch_size}; expected at least 10, or bits cannot be balanced in it."

@@ -37,6 +37,7 @@ from kinfold.data.study_views import crop_and_size, kind, strong, weak
 from kinfold.data.views import jitter
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
+from kinfold.inputs import refuse_unknown
 from kinfold.nn.backbones import Shrink, Standardize, net6c, perceptron, shrunk
 from kinfold.nn.ranges import UnitRange
 from kinfold.nn.residual import net5g
@@ -430,14 +431,10 @@ class InformationStudy(DeepClusterer[StudyState]):
 
     def _check_choices(self, images: Images) -> None:
         """Refuse what does not exist or cannot go together, one sentence each."""
-        choices = {
-            "objective": (self.objective, OBJECTIVES),
-            "side_on": (self.side_on, ("plain", "both")),
+        refuse_unknown({
+            "objective": (self.objective, OBJECTIVES), "side_on": (self.side_on, ("plain", "both")),
             "backbone": (self.backbone, ("auto", "net6c", "net5g", "perceptron")),
-        }
-        for name, (value, known) in choices.items():
-            if value not in known:
-                raise InputError(f"{name} is {value!r}; expected {' or '.join(map(repr, known))}.")
+        })  # fmt: skip
         for each in (*self.views, *self.side):
             if not callable(each) and each not in TRANSFORMATIONS:
                 raise InputError(

@@ -41,6 +41,7 @@ from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
+from kinfold.inputs import refuse_defects, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
@@ -455,18 +456,11 @@ class JULE(DeepClusterer[JuleState]):
 
     def _check_choices(self) -> None:
         """Refuse choices that do not exist, one sentence each."""
-        choices = {
-            "loss": (self.loss, ("triplet", "affinity")),
-            "negatives": (self._set("negatives"), ("foreseen", "uniform")),
-        }
-        for name, (value, known) in choices.items():
-            if value not in known:
-                raise InputError(f"{name} is {value!r}; expected {' or '.join(map(repr, known))}.")
-        unknown = sorted(set(self.as_released) - set(RELEASED))
-        if unknown:
-            raise InputError(f"as_released names {unknown}; expected some of {list(RELEASED)}.")
-        if self.as_released and self.preset != "paper":
-            raise InputError(f"as_released goes with preset='paper', but preset is {self.preset!r}.")
+        negatives = self._set("negatives")
+        refuse_unknown({
+            "loss": (self.loss, ("triplet", "affinity")), "negatives": (negatives, ("foreseen", "uniform")),
+        })  # fmt: skip
+        refuse_defects(self.as_released, RELEASED, self.preset)
         if self.unrolling_rate is not None and not 0 < self.unrolling_rate <= 1:
             raise InputError(f"unrolling_rate is {self.unrolling_rate}; expected a share above 0, at most 1.")
         if self.n_neighbors is not None and self.n_neighbors < 1:

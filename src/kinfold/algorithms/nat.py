@@ -38,6 +38,7 @@ from kinfold.data.pretext import beside, quarter_turns, strong
 from kinfold.data.sample import seed_from, shuffled
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
+from kinfold.inputs import refuse_unknown
 from kinfold.nn.backbones import Network, Sphere, measure, network
 from kinfold.nn.heads import NearestCentre, WithHead
 from kinfold.ops.assignment import best_assignment, renaming
@@ -326,10 +327,9 @@ class NAT(DeepClusterer[NatState]):
         """Refuse choices that do not exist, one sentence each."""
         if self.n_clusters is None:
             raise InputError("NAT needs n_clusters, a whole number; JULE estimates it where it is not known.")
-        if self.variant not in VARIANTS:
-            raise InputError(f"variant is {self.variant!r}; expected {' or '.join(map(repr, VARIANTS))}.")
-        if self.rotation not in (True, False, "auto"):
-            raise InputError(f"rotation is {self.rotation!r}; expected True, False or 'auto'.")
+        refuse_unknown({
+            "variant": (self.variant, VARIANTS), "rotation": (self.rotation, (True, False, "auto")),
+        })  # fmt: skip
         if n_epochs < 1:
             raise InputError(f"n_epochs is {self.n_epochs}; expected at least 1.")
         if not 0 <= self._refinements(n_epochs) <= n_epochs:
