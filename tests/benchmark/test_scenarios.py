@@ -80,6 +80,7 @@ def test_imsat_has_its_permanent_ids() -> None:
         assert SCENARIOS[identifier].preset == "paper"
     assert [s.id for s in select("imsat", "mnist-test")] == ["imsat-mnist-test-default", "kmeans-pixels-mnist-test"]
     assert {s.preset for s in select("imsat", preset="paper")} == {"paper"}
+    assert {"transfer-mnist-full-usps", "verify-umist-nat"} <= {s.id for s in select("transfer")}
     unequal = SETS["mnist-unbalanced"]
     assert unequal.kept == (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
     prior = SCENARIOS["imsat-mnist-unbalanced-prior"].parameters["prior"]

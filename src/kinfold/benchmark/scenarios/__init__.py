@@ -86,7 +86,7 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
         wanted = [s for s in tables if preset == "all" or s.variant == (preset or "default")]
         if preset is None:
             wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in baselines.BESIDE]
-    elif name not in ("baselines", "ablation"):
+    elif name not in ("baselines", "ablation", "transfer"):  # of which all is one table
         if preset is not None:
             wanted = [s for s in wanted if preset in ("all", s.preset)]
         elif any(s.preset == "default" for s in wanted):
