@@ -27,6 +27,7 @@ from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_perceptron
 from kinfold.ops.adversarial import adversarial_directions, neighbour_radius, probing, pushed
 from kinfold.ops.information import as_prior, kl_to_prior
 from kinfold.ops.knn import neighbours
+from kinfold.ops.pixels import first_clusters
 from kinfold.runtime import Runtime
 from kinfold.train import flat
 
@@ -273,13 +274,36 @@ def test_a_small_run_reaches_its_band(fitted: tuple[IMSAT, np.ndarray[Any, Any]]
     assert last["h_y"] > 2.1
 
 
-def test_the_chosen_head_answers(fitted: tuple[IMSAT, np.ndarray[Any, Any]]) -> None:
-    model, _ = fitted
+def test_the_graph_answers_in_the_end(fitted: tuple[IMSAT, np.ndarray[Any, Any]]) -> None:
+    """Its clusters under the names that the head gives them; new images go where their nearest ones are."""
+    model, y = fitted
+    found = first_clusters(model.embedding_, 10)
+    pairs = set(zip(found.tolist(), model.labels_.tolist(), strict=True))
+    assert len(pairs) == 10
+    said = model.state_.net.head(torch.from_numpy(model.embedding_)).argmax(1).numpy()
+    assert np.mean(said == model.labels_) > 0.8
+    x, more = digits(900)
+    new = model.predict(x[500:], runtime=HERE)
+    assert np.mean(model.predict(x[:500], runtime=HERE) == model.labels_) > 0.97
+    assert accuracy(more[500:], new) > accuracy(y, model.labels_) - 0.1
+
+
+def test_clusters_of_the_head_stay_where_the_graph_has_unwanted_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = digits(100)
+    monkeypatch.setattr(imsat, "first_clusters", lambda features, k: np.zeros(len(features), dtype=np.int64))
+    model = IMSAT(10, n_epochs=1, least_steps=3, width=8, random_state=0).fit(x, runtime=HERE)
+    said = model.state_.net.head(torch.from_numpy(model.embedding_)).argmax(1).numpy()
+    np.testing.assert_array_equal(model.labels_, said)
+    assert model.predict_proba(x, runtime=HERE).shape == (100, 10)
+
+
+def test_the_chosen_head_answers() -> None:
+    x, _ = digits(500)
+    model = IMSAT(10, n_epochs=2, n_heads=3, width=16, final="head", random_state=0).fit(x, runtime=HERE)
     heads = model.state_.net.head
     assert int(heads.chosen) == model.result_.history[-1]["head"]
     features = torch.from_numpy(model.embedding_)
     torch.testing.assert_close(model._assign(model.state_)(features), heads(features).softmax(1))
-    x, _ = digits(500)
     np.testing.assert_array_equal(model.predict(x, runtime=HERE), model.labels_)
 
 
@@ -361,6 +385,7 @@ def test_stated_shares_are_reached() -> None:
     ({"preset": "best"}, "preset is 'best'"),
     ({"backbone": "resnet9000"}, "resnet9000"),
     ({"regularizer": "none"}, "regularizer is 'none'"),
+    ({"final": "kmeans"}, "final is 'kmeans'"),
     ({"prior": (0.5, 0.5, 0.5)}, "prior sums to 1.5"),
     ({"prior": (0.5, 0.5)}, "one share for each of 3 clusters"),
     ({"prior": (1.0, 0.0, 0.0)}, "prior has a share of 0"),

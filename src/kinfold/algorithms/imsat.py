@@ -13,7 +13,7 @@ drawn anew each step. ``preset="default"`` is our own best. It differs by
 - half of several heads on one trunk begin with the clusters of the neighbour graph (graph degree linkage), the others
   undecided; the one of lowest loss answers;
 - from time to time the neighbour graph of the learnt features is consulted, and its clusters are held before every
-  head: information alone leaves heads in optima where two classes share a cluster;
+  head: information alone leaves heads in optima where two classes share a cluster; in the end it answers;
 - a rate that falls at the end;
 - restarts of dead and collapsed runs, found without labels.
 
@@ -43,7 +43,7 @@ from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.inputs import refuse_out_of_range, refuse_strength, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
-from kinfold.nn.heads import Heads, WithHead
+from kinfold.nn.heads import Heads, NeighborVote, WithHead
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
 from kinfold.ops.adversarial import (
     TENTH,
@@ -71,6 +71,7 @@ ENOUGH = 2800  # steps of a run on many images
 ROUNDS = (8, 20)  # and the fewest and most rounds that they make
 PER_CLUSTER = 25  # images of a batch for each cluster
 FEWEST = 10  # and at least, or their shares are noise
+VOTERS = 10  # neighbours that decide about a new image, where the graph makes the clusters
 N_FEATURES = 160
 GAIN = 16.0  # of the heads on features of unit length
 PROBE_REACH = 4.0  # length of our probe, in lengths of the change
@@ -87,13 +88,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_epochs": None, "batch_size": None, "learning_rate": 2e-3, "weight_information": 0.4, "weight_marginal": 4.0,
         "slack": 0.0, "reach": 0.1, "n_heads": 6, "n_positives": 0, "warm_steps": 100, "view_strength": "auto",
         "marginal_rate": 1.0, "anneal": 0.5, "width": 32, "largest_side": 48, "least_steps": 40, "n_graphs": 4,
-        "weight_graph": 1.0,
+        "weight_graph": 1.0, "final": "graph",
     },
     "paper": {
         "n_epochs": 50, "batch_size": 250, "learning_rate": 2e-3, "weight_information": 0.1, "weight_marginal": 4.0,
         "slack": 0.0, "reach": 0.25, "n_heads": 1, "n_positives": 0, "warm_steps": 0, "view_strength": 0.0,
         "marginal_rate": 1.0, "anneal": 0.0, "width": 1200, "largest_side": None, "least_steps": 1, "n_graphs": 0,
-        "weight_graph": 0.0,
+        "weight_graph": 0.0, "final": "head",
     },
 }  # fmt: skip
 
@@ -187,6 +188,13 @@ class IMSAT(DeepClusterer[ImsatState]):
         The second view is made of one of so many nearest neighbours; 0 makes it of the image itself.
     warm_steps : int
         Steps in which half of the heads learn the clusters of the neighbour graph, before anything else; 0 makes none.
+    n_graphs : int
+        How often the neighbour graph of the learnt features is consulted.
+    weight_graph : float
+        Of its clusters before every head.
+    final : {"graph", "head"}, optional
+        Who answers in the end: the clusters of that graph, new images going where their nearest ones are, or the head
+        of lowest loss, whose clusters are also kept where the graph's sizes are far from those expected.
     view_strength : float or "auto"
         Of second views; 1 turns by up to 10 degrees and moves and scales by a tenth, 0 makes none.
     marginal_rate : float
@@ -232,6 +240,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         warm_steps: int | None = None,
         n_graphs: int | None = None,
         weight_graph: float | None = None,
+        final: str | None = None,
         view_strength: float | str | None = None,
         marginal_rate: float | None = None,
         width: int | None = None,
@@ -258,6 +267,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         self.warm_steps = warm_steps
         self.n_graphs = n_graphs
         self.weight_graph = weight_graph
+        self.final = final
         self.view_strength = view_strength
         self.marginal_rate = marginal_rate
         self.width = width
@@ -305,17 +315,21 @@ class IMSAT(DeepClusterer[ImsatState]):
         value = self._learn(state, images, run)
         state.epoch += 1
         head(state).chosen.fill_(int(state.terms[0].argmin()))
-        p = embed(nn.Sequential(state.net, self._assign(state)), images, run)
+        p = embed(nn.Sequential(state.net, said(state)), images, run)
         state.labels = p.argmax(1).numpy()
         extra, done = self._judge(state, p, images, run)
+        if self._by_graph and self._done(state):
+            self._answer(state, images, run)
         return Record(value, self._k, extra | {"graph": int(len(state.guide) > 0)}, done)
 
     def _done(self, state: ImsatState) -> bool:
         return state.epoch >= self._plan(len(state.labels))[1]
 
     def _assign(self, state: State) -> nn.Module:
-        """The head of lowest loss."""
-        return nn.Sequential(head(state).answering(), nn.Softmax(1))
+        """The head of lowest loss, or the vote of the nearest fitted images."""
+        if self._by_graph:
+            return NeighborVote.of(cast(Tensor, state.features), state.labels, n_neighbors=VOTERS, n_clusters=self._k)
+        return said(state)
 
     def _network(self, shape: tuple[int, ...]) -> WithHead:
         trunk = self._trunk(shape)
@@ -353,6 +367,13 @@ class IMSAT(DeepClusterer[ImsatState]):
             said = torch.cat([head(state).all(part.to(run.device_name)).argmax(-1).cpu() for part in parts])
             state.guide = torch.from_numpy(found)
             state.names = torch.stack([torch.from_numpy(renaming(found, column, self._k)) for column in said.T.numpy()])
+
+    def _answer(self, state: ImsatState, images: Images, run: Runtime) -> None:
+        """Take the clusters of the graph for the result, under the names that the head gives them."""
+        state.features = embed(state.net, images, run)
+        found = first_clusters(state.features.numpy(), self._k)
+        if self._of_wanted_sizes(found):
+            state.labels = renaming(found, state.labels, self._k)[found]
 
     def _of_wanted_sizes(self, labels: Index) -> bool:
         """Whether sizes are near enough to those expected for the clusters to lead."""
@@ -483,6 +504,11 @@ class IMSAT(DeepClusterer[ImsatState]):
         return float(self._set("slack") * math.log(self._k))
 
     @property
+    def _by_graph(self) -> bool:
+        """Whether the neighbour graph of the features has the last word."""
+        return self._k > 1 and bool(self._set("final") == "graph")
+
+    @property
     def _batch_size(self) -> int:
         given = self._set("batch_size")
         return max(250, PER_CLUSTER * self._k) if given is None else int(given)
@@ -516,7 +542,10 @@ class IMSAT(DeepClusterer[ImsatState]):
         if self.n_clusters is None:
             raise InputError("IMSAT needs n_clusters, a whole number; JULE estimates it where it is not known.")
         as_prior(self.prior, self._k)
-        refuse_unknown({"regularizer": (self.regularizer, ("adversarial", "random"))})
+        final = self._set("final")
+        refuse_unknown({
+            "regularizer": (self.regularizer, ("adversarial", "random")), "final": (final, ("graph", "head")),
+        })  # fmt: skip
         refuse_strength(self._set("view_strength"))
         least = FEWEST * self._k
         if self.batch_size is not None and self.batch_size < least and self._set("marginal_rate") == 1:
@@ -600,3 +629,8 @@ def information(p: Tensor, away: Tensor, *, weight: float, allowed: float = 0.0)
 def head(state: State) -> Heads:
     """The heads of a state's network."""
     return cast(Heads, cast(WithHead, state.net).head)
+
+
+def said(state: State) -> nn.Module:
+    """What the head of lowest loss says of features ``(b, d) -> (b, k)``."""
+    return nn.Sequential(head(state).answering(), nn.Softmax(1))

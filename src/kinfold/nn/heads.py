@@ -189,13 +189,18 @@ class NeighborVote(nn.Module):
 
     @classmethod
     def of(
-        cls, features: Tensor, labels: npt.NDArray[np.int64], *, n_neighbors: int, most: int = 20000
+        cls,
+        features: Tensor,
+        labels: npt.NDArray[np.int64],
+        *,
+        n_neighbors: int,
+        n_clusters: int | None = None,
+        most: int = 20000,
     ) -> NeighborVote:
         """Vote of fitted images, of an even sample of them where there are more than `most`."""
         step = max(1, -(-len(features) // most))
-        n_clusters = int(labels.max()) + 1
         chosen = torch.from_numpy(labels)[::step]
-        return cls(features[::step], chosen, n_clusters, n_neighbors=n_neighbors)
+        return cls(features[::step], chosen, n_clusters or int(labels.max()) + 1, n_neighbors=n_neighbors)
 
     @staticmethod
     def _squared(x: Tensor, y: Tensor) -> Tensor:
