@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+import kinfold
 from kinfold.benchmark import baselines, speed, study
 from kinfold.benchmark.datasets import SETS
+from kinfold.benchmark.fitting import estimator
 from kinfold.benchmark.scenarios import SCENARIOS, select
 from kinfold.benchmark.scenarios.baselines import ON_PIXELS, infeasible
 from kinfold.benchmark.scenarios.jule import DEFECTS
@@ -41,6 +43,12 @@ def test_every_method_and_part_exists() -> None:
             assert found.algorithm in baselines.METHODS
         if found.group == "speed":
             assert set(speed.parts(found)) <= set(speed.PARTS)
+
+
+def test_every_estimator_can_be_made_as_its_scenario_says() -> None:
+    for found in SCENARIOS.values():
+        if hasattr(kinfold, found.algorithm) and found.task not in ("first-steps", "probe"):
+            estimator(found, 10, 0)
 
 
 def test_pretrained_is_said_where_a_pretrained_backbone_is_asked_for() -> None:
