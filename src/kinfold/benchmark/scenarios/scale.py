@@ -27,11 +27,11 @@ def transfer() -> Iterator[Scenario]:
         yield Scenario(f"verify-{name}", "transfer", "verify", "JULE", name, "default", source=name)
     for algorithm in OTHERS:
         last = algorithm.lower()
-        preset = None if algorithm == "NAT" else "default"  # which has none
+        kept = None if algorithm == "NAT" else "default"  # NAT has no presets
         for source, target in (DIGITS, DIGITS[::-1]):
             name = f"transfer-{source}-{target}-{last}"
-            yield Scenario(name, "transfer", "transfer", algorithm, target, preset, source=source)
-        yield Scenario(f"verify-umist-{last}", "transfer", "verify", algorithm, "umist", preset, source="umist")
+            yield Scenario(name, "transfer", "transfer", algorithm, target, kept, source=source)
+        yield Scenario(f"verify-umist-{last}", "transfer", "verify", algorithm, "umist", kept, source="umist")
 
 
 def streams() -> Iterator[Scenario]:
