@@ -36,7 +36,8 @@ def coates_ng(results: Results) -> str:
     for name, one in results.items():
         if name.startswith("coates-ng-"):
             chosen = one["parameters"]
-            what = CODED[chosen["dictionary"]] + (", mean with the mirror image" if chosen.get("mirror") else "")
+            more = {key: value for key, value in chosen.items() if key not in ("n_atoms", "dictionary")}
+            what = CODED[chosen["dictionary"]] + (f", {change(more)}" if more else "")
             test, fitted = (f"{100 * one['metrics'][part]['mean']:.1f}" for part in ("acc_test", "acc_train"))
             cost = [mean(one, "cpu_seconds"), peak(one)]
             rows.append([what, str(chosen["n_atoms"]), NOTHING, f"**{test}**", fitted, *cost])
