@@ -19,6 +19,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no-anneal": {"anneal": 0.0},
     "slack": {"slack": 0.01},
     "no-graph": {"n_graphs": 0},
+    "head-answers": {"final": "head"},
 }
 
 
