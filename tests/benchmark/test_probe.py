@@ -36,6 +36,7 @@ def test_one_class_is_refused() -> None:
 
 def test_groups_hold_what_they_should() -> None:
     assert [s.id for s in select("coates-ng")] == [
-        "coates-ng-k200-omp1", "coates-ng-k400-triangle", "coates-ng-k1600-triangle",
+        "coates-ng-k200-omp1", "coates-ng-k400-triangle", "coates-ng-k1600-triangle", "coates-ng-k1600-mirror",
+        "coates-ng-k1600-omp1-mirror",
     ]  # fmt: skip
     assert [s.id for s in select("nat", "mnist-full")] == ["kmeans-pixels-mnist-full", "nat-mnist-full-default"][::-1]
