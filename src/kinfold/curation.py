@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shutil
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kinfold.data.features import MANIFEST, FeatureShards, PartWriter, part_name
+from kinfold.data.features import FeatureShards, PartWriter, part_line, part_name, write_manifest
 from kinfold.errors import InputError
 from kinfold.files import read_json, write_text
 from kinfold.ops.deduplicate import deduplicate
@@ -164,9 +163,7 @@ def _write(
         chosen = first + np.flatnonzero(kept[first:last])
         with PartWriter(work, number, d) as writer:
             writer.add(shards[chosen], [table[i][0] for i in chosen], [table[i][1] for i in chosen])
-        about = read_json(work, f"{part_name(number)}.json")
-        said = {key: about[key] for key in ("rows", "data", "table")}
-        done.append({"source": parts[number]["source"], **said, "skipped": 0})
+        done.append(part_line(read_json(work, f"{part_name(number)}.json"), parts[number]["source"]))
         told.advance()
     lines = io.StringIO()
     writes = csv.writer(lines, lineterminator="\n")
@@ -174,9 +171,10 @@ def _write(
     for i in np.flatnonzero(~kept).tolist():
         writes.writerow([table[i][0], *([table[twin[i]][0], f"{cosine[i]:.4f}"] if twin[i] >= 0 else ["", ""])])
     write_text(work / DROPPED, lines.getvalue())
-    about = {key: value for key, value in shards.about.items() if key not in ("n", "parts")}
-    head = {**about, "curated": [*about.get("curated", []), how], "n": int(kept.sum())}
-    write_text(work / MANIFEST, json.dumps({**head, "parts": done}, indent=1) + "\n")
+    known = {
+        key: value for key, value in shards.about.items() if key not in ("format", "format_version", "n", "d", "parts")
+    }
+    write_manifest(work, {**known, "curated": [*known.get("curated", []), how]}, d, done)
     if folder.exists():
         folder.rmdir()  # it is empty
     work.rename(folder)

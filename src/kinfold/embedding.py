@@ -14,7 +14,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from kinfold.data.features import FORMAT, MANIFEST, VERSION, FeatureShards, PartWriter, check_part, part_name
+from kinfold.data.features import (
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    FeatureShards,
+    PartWriter,
+    check_part,
+    part_line,
+    part_name,
+    write_manifest,
+)
 from kinfold.data.images import Images
 from kinfold.data.stream import Parts, parts_of
 from kinfold.errors import InputError, KinfoldError
@@ -106,10 +116,9 @@ def write_features(
     run.wait()
     if run.is_main:
         run.progress.phase("checking features", len(parts.names))
-        done = [{"source": name, **_summary(folder, number)} for number, name in enumerate(parts.names)]
-        d = next(part.pop("d") for part in done[::-1])
-        head = {"format": FORMAT, "format_version": VERSION, **about, "n": sum(part["rows"] for part in done), "d": d}
-        write_text(folder / MANIFEST, json.dumps({**head, "parts": done}, indent=1) + "\n")
+        said = [check_part(folder, number) for number in range(len(parts.names))]
+        lines = [part_line(one, name) for one, name in zip(said, parts.names, strict=True)]
+        write_manifest(folder, about, said[-1]["d"], lines)
     run.wait()
     return FeatureShards(folder, check=False)  # each part has just been checked
 
@@ -172,12 +181,6 @@ def _is_whole(folder: Path, number: int, run: Runtime) -> bool:
         run.progress.say(f"{error} Writing it again.")
         return False
     return True
-
-
-def _summary(folder: Path, number: int) -> dict[str, Any]:
-    """A line of the manifest."""
-    found = check_part(folder, number)
-    return {**{key: found[key] for key in ("rows", "d", "data", "table")}, "skipped": len(found["skipped"])}
 
 
 def _parts(source: Any, folder: Path, part_size: int, labels: bool, run: Runtime) -> Parts:

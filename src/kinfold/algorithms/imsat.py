@@ -364,9 +364,11 @@ class IMSAT(DeepClusterer[ImsatState]):
         state.guide = torch.zeros(0, dtype=torch.int64)
         if self._of_wanted_sizes(found):
             parts = torch.split(features, 8192)
-            said = torch.cat([head(state).all(part.to(run.device_name)).argmax(-1).cpu() for part in parts])
+            named = torch.cat([head(state).all(part.to(run.device_name)).argmax(-1).cpu() for part in parts])
             state.guide = torch.from_numpy(found)
-            state.names = torch.stack([torch.from_numpy(renaming(found, column, self._k)) for column in said.T.numpy()])
+            state.names = torch.stack(
+                [torch.from_numpy(renaming(found, column, self._k)) for column in named.T.numpy()]
+            )
 
     def _answer(self, state: ImsatState, images: Images, run: Runtime) -> None:
         """Take the clusters of the graph for the result, under the names that the head gives them."""

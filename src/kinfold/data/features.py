@@ -32,7 +32,10 @@ from kinfold.files import read_json, regular_file, write_text, written
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["FORMAT", "MANIFEST", "VERSION", "FeatureShards", "PartWriter", "check_part", "is_features", "part_name"]
+__all__ = [
+    "FORMAT", "MANIFEST", "VERSION", "FeatureShards", "PartWriter", "check_part", "is_features", "part_line",
+    "part_name", "write_manifest",
+]  # fmt: skip
 
 FORMAT = "kinfold features"
 VERSION = 1
@@ -172,6 +175,33 @@ def check_part(folder: Path, number: int) -> dict[str, Any]:
     if not isinstance(about.get("rows"), int) or not isinstance(about.get("d"), int):
         raise InputError(f"{folder / name}.json does not say how many rows the part has; {cure}.")
     return about
+
+
+def part_line(about: dict[str, Any], source: str) -> dict[str, Any]:
+    """A part's line of the manifest, from what the part says about itself and where it came from."""
+    return {
+        "source": source,
+        **{key: about[key] for key in ("rows", "data", "table")},
+        "skipped": len(about["skipped"]),
+    }
+
+
+def write_manifest(folder: Path, about: dict[str, Any], d: int, parts: Sequence[dict[str, Any]]) -> None:
+    """Say that all parts are there: what made them, and a line for each. The last file to be written.
+
+    Parameters
+    ----------
+    folder
+        Of the features.
+    about
+        What else is worth knowing of them.
+    d
+        Columns.
+    parts
+        See `part_line`.
+    """
+    head = {"format": FORMAT, "format_version": VERSION, **about, "n": sum(part["rows"] for part in parts), "d": d}
+    write_text(folder / MANIFEST, json.dumps({**head, "parts": parts}, indent=1) + "\n")
 
 
 class FeatureShards:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from kinfold import metrics
 from kinfold.errors import InputError
+from kinfold.ops.source import unit
 
 __all__ = [
     "chance",
@@ -108,12 +109,12 @@ def knn_accuracy(x: Features, y: Labels, train: Labels, test: Labels, *, n_neigh
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    unit = unit_rows(x)
+    rows = unit(x)
     k = min(n_neighbors, len(train))
     # On the unit sphere d² = 2 - 2 cosine: the weight, up to a constant, from the distance.
     weights = lambda distance: np.exp(-(distance**2) / (2 * TEMPERATURE))  # noqa: E731
-    model = KNeighborsClassifier(k, weights=weights, algorithm="brute").fit(unit[train], y[train])
-    return float(model.score(unit[test], y[test]))
+    model = KNeighborsClassifier(k, weights=weights, algorithm="brute").fit(rows[train], y[train])
+    return float(model.score(rows[test], y[test]))
 
 
 def kmeans_scores(x: Features, y: Labels, *, seed: int = 0, n_clusters: int | None = None) -> dict[str, float]:
@@ -193,7 +194,7 @@ def retrieval(x: Features, y: Labels, *, n_queries: int = 1000, seed: int = 0) -
     >>> retrieval(np.eye(2, dtype=np.float32)[y], y)["map"]
     1.0
     """
-    unit = unit_rows(x)
+    rows = unit(x)
     n = len(y)
     queries = np.random.default_rng(seed).permutation(n)[: min(n_queries, n)]
     queries = queries[np.bincount(y)[y[queries]] > 1]  # an image alone in its class has nothing to find
@@ -202,7 +203,7 @@ def retrieval(x: Features, y: Labels, *, n_queries: int = 1000, seed: int = 0) -
     precisions, first, tenth = [], [], []
     for start in range(0, len(queries), 256):
         part = queries[start : start + 256]
-        closeness = unit[part] @ unit.T
+        closeness = rows[part] @ rows.T
         closeness[np.arange(len(part)), part] = -np.inf  # the query itself comes last
         order = np.argsort(-closeness, axis=1, kind="stable")[:, :-1]
         right = y[order] == y[part][:, None]
@@ -243,8 +244,8 @@ def verification(x: Features, people: Labels, *, n_pairs: int = 20_000, seed: in
     same, other = _pairs(people, n_pairs // 2, dice)
     pairs = np.concatenate([same, other])
     truth = np.repeat([True, False], [len(same), len(other)])
-    unit = unit_rows(x)
-    closeness = np.einsum("pd,pd->p", unit[pairs[:, 0]], unit[pairs[:, 1]])
+    rows = unit(x)
+    closeness = np.einsum("pd,pd->p", rows[pairs[:, 0]], rows[pairs[:, 1]])
     order = dice.permutation(len(pairs))
     halves = order[::2], order[1::2]
     thresholds = [_best_threshold(closeness[half], truth[half]) for half in halves]
@@ -292,9 +293,3 @@ def _best_threshold(closeness: npt.NDArray[np.floating], truth: npt.NDArray[np.b
     upper = ranked[i - 1] if i else ranked[0] + 1e-6
     lower = ranked[i] if i < len(ranked) else ranked[-1] - 1e-6
     return float((upper + lower) / 2)
-
-
-def unit_rows(x: Features) -> Features:
-    """Rows of length one ``(n, d) -> (n, d)``; a row of zeros stays."""
-    unit: Features = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    return unit

@@ -13,6 +13,7 @@ from kinfold.estimator import DeepClusterer
 from kinfold.evaluate import probes
 from kinfold.evaluate.protocols import flat_pixels, random_network
 from kinfold.ops.pixels import first_clusters
+from kinfold.ops.source import unit
 from kinfold.runtime import Runtime
 from kinfold.train import embed
 
@@ -59,7 +60,7 @@ def transferred(
     found = {}
     for name, x in _features(model, images, seed, runtime or Runtime()).items():
         means = probes.kmeans_scores(x, y, seed=seed)
-        links = metrics.scores(y, first_clusters(probes.unit_rows(x), k))
+        links = metrics.scores(y, first_clusters(unit(x), k))
         found[name] = {
             **{f"kmeans_{score}": means[score] for score in ("nmi", "acc")},
             **{f"gdl_{score}": links[score] for score in ("nmi", "acc")},
