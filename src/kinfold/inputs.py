@@ -15,6 +15,7 @@ from kinfold.data.images import Images
 from kinfold.errors import InputError
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
+MANY = 1_000_000  # an upper end from here on bounds nonsense only, and is not spoken of
 
 
 def is_table(X: Any) -> bool:
@@ -134,10 +135,15 @@ def refuse_out_of_range(values: Mapping[str, Any], ranges: Mapping[str, tuple[fl
     Traceback (most recent call last):
     ...
     kinfold.errors.InputError: anneal is 2.0; expected 0 to 1.
+    >>> refuse_out_of_range({"n_epochs": 0}, {"n_epochs": (1, 1e6)})
+    Traceback (most recent call last):
+    ...
+    kinfold.errors.InputError: n_epochs is 0; expected 1 or more.
     """
     for name, (low, high) in ranges.items():
         if values[name] is not None and not low <= values[name] <= high:
-            raise InputError(f"{name} is {values[name]}; expected {low:g} to {high:g}.")
+            upwards = f"to {high:g}" if high < MANY else "or more"
+            raise InputError(f"{name} is {values[name]}; expected {low:g} {upwards}.")
 
 
 def refuse_what_has_no_clusters(images: Images, n_clusters: Any) -> None:

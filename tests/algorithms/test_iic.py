@@ -18,7 +18,7 @@ from torch import nn
 import kinfold
 from kinfold import IIC, InputError
 from kinfold.algorithms import iic
-from kinfold.algorithms.iic import pair, paired_table
+from kinfold.algorithms.iic import accompanied, pair, paired_table
 from kinfold.metrics import nmi
 from kinfold.nn.backbones import net6c
 from kinfold.nn.two_heads import Answer, TwoHeads, first_weights, linear_answer
@@ -68,9 +68,11 @@ def test_loss_and_gradient_are_those_of_the_doubled_form(normalize: bool) -> Non
     x = torch.rand(n, 1, 8, 8, generator=seeded())
     others = torch.rand(repeats * n, 1, 8, 8, generator=seeded(1))
     ours, plain = small_net(normalize=normalize), small_net(normalize=normalize)
-    model = IIC(n_clusters=3, marginal_weight=1.2)
+    model = IIC(n_clusters=3, marginal_weight=1.2, n_repeats=repeats)
+    model._raw_shape = (1, 8, 8)
     heard: dict[str, list[torch.Tensor]] = {"main": [], "over": []}
-    value = model._loss(ours, np.arange(n), torch.cat([x, others]), run=HERE, heard=heard)
+    index = np.tile(np.arange(n), 1 + repeats)
+    value = model._loss(ours, index, torch.cat([x, others]), run=HERE, heard=heard)
     first, second = plain.logits(x.repeat(repeats, 1, 1, 1), ("main", "over")), plain.logits(others, ("main", "over"))
     expected = sum(joint_information.loss(first[name].softmax(2), second[name].softmax(2), 1.2) for name in heard)
     torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-5)
@@ -98,15 +100,37 @@ def test_renaming_clusters_leaves_the_loss() -> None:
     for head in range(2):
         rows = net.main.rows(head)
         renamed.main.set(head, net.main.weight[rows][order], net.main.bias[rows][order])
-    model = IIC(n_clusters=3)
-    one, two = (model._loss(each, np.arange(4), x, run=HERE, heard={"main": []}) for each in (net, renamed))
+    model = IIC(n_clusters=3, n_repeats=2)
+    model._raw_shape = (1, 8, 8)
+    one, two = (model._loss(each, np.arange(12), x, run=HERE, heard={"main": []}) for each in (net, renamed))
     torch.testing.assert_close(one, two)
 
 
 def test_views_of_one_image_stand_in_one_column() -> None:
-    x = torch.arange(3.0)[:, None]
+    x = torch.arange(3.0).repeat(3)[:, None]
     found = pair(x, seeded(), plain=lambda v, g: v, other=lambda v, g: v + 10, n_repeats=2)
     torch.testing.assert_close(found[:, 0], torch.tensor([0.0, 1, 2, 10, 11, 12, 10, 11, 12]))
+
+
+@pytest.mark.parametrize("n_repeats", [1, 3])
+def test_half_of_the_second_views_are_of_a_neighbour(n_repeats: int) -> None:
+    batch = np.arange(0, 1000, 2)
+    near = np.arange(1000)[:, None] * 10_000 + np.arange(1, 4)  # of image i: i0001, i0002, i0003
+    found = accompanied(batch, near, n_repeats, seeded())
+    assert found[:500].tolist() == batch.tolist()
+    own, partners = np.tile(batch, n_repeats), found[500:]
+    beside = partners != own
+    assert 0.4 < beside.mean() < 0.6
+    assert (partners[beside] // 10_000).tolist() == own[beside].tolist()
+    assert set(partners[beside] % 10_000) == {1, 2, 3}
+
+
+def test_neighbours_are_only_asked_where_distances_tell_something() -> None:
+    assert fitted().state_.positives.shape == (60, 5)
+    assert fitted(n_positives=0).state_.positives.size == 0
+    assert fitted(preset="paper", passes="B", backbone="net6c").state_.positives.size == 0
+    colour = np.repeat(digits(60)[0][:, None], 3, axis=1)
+    assert IIC(4, n_epochs=1, n_heads=2, width=4).fit(colour, runtime=HERE).state_.positives.size == 0
 
 
 def test_thirty_steps_find_information() -> None:
@@ -158,9 +182,13 @@ def test_the_released_order_is_the_stored_one() -> None:
     model = IIC(preset="paper", as_released=("fixed-order",), batch_size=4)
     model._raw_shape = (1, 28, 28)
     state = iic.IICState(nn.Identity(), None, seeded(), np.zeros(10, dtype=np.int64))
-    assert np.concatenate(list(model._batches(state, 10))).tolist() == list(range(10))
+
+    def order() -> list[int]:
+        return [int(i) for batch in model._batches(state, 10) for i in batch[: len(batch) // 6]]  # 5 second views each
+
+    assert order() == list(range(10))
     model.as_released = ()
-    assert np.concatenate(list(model._batches(state, 10))).tolist() != list(range(10))
+    assert order() != list(range(10))
 
 
 def test_a_loaded_run_knows_its_sub_head(tmp_path: Path) -> None:
@@ -256,8 +284,9 @@ def test_images_of_one_class_are_clustered_all_the_same() -> None:
     ({"backbone": "resnet9000"}, "resnet9000"),
     ({"as_released": ("clamp",), "preset": "paper"}, "as_released names"),
     ({"as_released": ("fixed-order",)}, "goes with preset='paper'"),
-    ({"n_heads": 0}, "n_heads is 0; expected at least 1"),
-    ({"batch_size": 1}, "batch_size is 1; expected at least 2"),
+    ({"n_positives": -1}, "n_positives is -1; expected 0 to 1000"),
+    ({"n_heads": 0}, "n_heads is 0; expected 1 to 1000"),
+    ({"batch_size": 1}, "batch_size is 1; expected 2 or more"),
     ({"n_overclusters": 3}, "n_overclusters is 3; expected more than the 3 clusters"),
     ({"view_strength": 2.0}, "view_strength is 2.0"),
 ])  # fmt: skip

@@ -10,6 +10,8 @@ kind of image; `as_released` brings back their defects. ``preset="default"`` is 
 - both heads learning in the same step, from the same views;
 - a network of a fortieth of the multiplications, and fewer second views of more images;
 - views that turn, shift, stretch and slant the whole image in place of crops, for grey images;
+- half of the second views being of a near neighbour (an idea of SCAN, Van Gansbeke et al. 2020), for grey images and
+  vectors: two ways of drawing one digit, which no view joins, have neighbours in between;
 - a larger rate that falls, and images in new order every epoch;
 - features of unit spread and heads that begin apart, so that no brightness takes all clusters;
 - all main sub-heads but the best made anew once, from clusters of the overclustering that images wander between;
@@ -24,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -38,21 +40,26 @@ from kinfold.data.images import Images
 from kinfold.data.sample import even
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.inputs import refuse_defects, refuse_strength, refuse_unknown
+from kinfold.inputs import refuse_defects, refuse_out_of_range, refuse_strength, refuse_unknown
 from kinfold.nn.backbones import PHOTOGRAPH, Shrink, Sphere, Standardize, chosen, net6c, network, perceptron, shrunk
 from kinfold.nn.edges import Sobel
 from kinfold.nn.residual import net5g
 from kinfold.nn.two_heads import Answer, CentralCrop, TwoHeads, first_weights, linear_answer
 from kinfold.ops.information import entropy, verdict
 from kinfold.ops.joint import coarsened, joint_table, table_information
+from kinfold.ops.knn import neighbours
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, set_rate, through
+from kinfold.train import embed, fit_epoch, flat, half_cosine, pixels, prepared, set_rate, through
 
 Index = npt.NDArray[np.int64]
 View = Callable[[Tensor, torch.Generator], Tensor]
 Tables = dict[str, Tensor]
 
 RELEASED = ("no-overclustering", "fixed-order")
+RANGES = {
+    "n_heads": (1, 1e3), "n_epochs": (1, 1e6), "batch_size": (2, 1e9), "n_repeats": (1, 1e3), "n_positives": (0, 1e3),
+    "learning_rate": (0, 10), "width": (1, 1e5),
+}  # fmt: skip
 HEADS = {"A": ("over",), "B": ("main",), "together": ("main", "over")}
 PATIENCE = 200  # steps after which a run must have learnt something
 MOST_RESTARTS = 3
@@ -61,6 +68,7 @@ WARM_UP = 100  # steps to the full rate
 MEASURED = 10_000  # images from which batch norm takes its statistics
 MOST_ROUNDS = 25  # looks at all images, where the number of epochs is ours to choose
 VIEW_REACH = 1.8  # length of a mild view's move, in distances to the nearest neighbour
+BESIDE = 0.5  # share of second views that are of a neighbour
 JOINED_AT = 0.3  # share of a run at which the overclustering is joined into the main head
 GAIN = 2.0  # spread of the first logits, on features of unit spread
 
@@ -88,19 +96,19 @@ PAPER: dict[str, dict[str, Any]] = {
 ALWAYS: dict[str, dict[str, Any]] = {
     "paper": {
         "learning_rate": 1e-4, "n_heads": 5, "width": 64, "kernel": 5, "largest_side": 96, "least_steps": 0,
-        "normalize": False,
+        "normalize": False, "n_positives": 0,
     },
     "default": {
         "learning_rate": 2e-3, "n_heads": 5, "width": 16, "kernel": 3, "largest_side": 48, "batch_size": 250,
         "n_repeats": 2, "passes": "together", "batchnorm_track": False, "n_epochs": None, "least_steps": 2000,
-        "normalize": True,
+        "normalize": True, "n_positives": 0,
     },
 }  # fmt: skip
 OURS: dict[str, dict[str, Any]] = {
-    "grey": {"views": "swayed"},
+    "grey": {"views": "swayed", "n_positives": 5},
     "colour": {"width": 32},
     "photograph": {"width": 32, "largest_side": 96},
-    "vector": {},
+    "vector": {"n_positives": 5},
 }
 PRESETS = {
     "default": {kind: PAPER[kind] | ALWAYS["default"] | OURS[kind] for kind in PAPER},
@@ -114,6 +122,8 @@ class IICState(State):
 
     Attributes
     ----------
+    positives : (n, m) int64
+        Nearest neighbours, of which second views may be.
     epoch, step : int
         Since the last start: how often all heads have been passed, and optimiser steps.
     restarts : int
@@ -122,6 +132,7 @@ class IICState(State):
         Of our views, 0 to 1.
     """
 
+    positives: Index = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     epoch: int = 0
     step: int = 0
     restarts: int = 0
@@ -157,6 +168,9 @@ class IIC(DeepClusterer[IICState]):
         Different images of a batch. The released scripts count pairs: 700 are 140 images with 5 second views each.
     n_repeats : int, optional
         Second views of each image of a batch.
+    n_positives : int, optional
+        Half of the second views are of one of so many nearest neighbours; 0 makes all of the image itself. None takes 5
+        for grey images and vectors, whose distances say something, and 0 for others.
     learning_rate : float, optional
     marginal_weight : float
         The paper's lambda, see `kinfold.ops.joint.table_information`.
@@ -205,6 +219,7 @@ class IIC(DeepClusterer[IICState]):
         n_epochs: int | None = None,
         batch_size: int | None = None,
         n_repeats: int | None = None,
+        n_positives: int | None = None,
         learning_rate: float | None = None,
         marginal_weight: float = 1.0,
         width: int | None = None,
@@ -225,6 +240,7 @@ class IIC(DeepClusterer[IICState]):
         self.n_epochs = n_epochs
         self.batch_size = batch_size
         self.n_repeats = n_repeats
+        self.n_positives = n_positives
         self.learning_rate = learning_rate
         self.marginal_weight = marginal_weight
         self.width = width
@@ -264,6 +280,9 @@ class IIC(DeepClusterer[IICState]):
         else:
             state.strength = float(self.view_strength)
         state.facts["pretrained"] = net.pretrained
+        if self._set("n_positives") > 0:
+            near = neighbours(flat(images), self._set("n_positives"))
+            state.positives, state.facts["recall"] = near.index, near.recall
         state.planned = math.ceil(self._epochs(n) / self._span(n))
         return state
 
@@ -375,8 +394,8 @@ class IIC(DeepClusterer[IICState]):
 
     def _loss(self, net: nn.Module, index: Index, x: Tensor, *, run: Runtime, heard: dict[str, list[Tensor]]) -> Tensor:
         """Negative information of each head's tables, the mean over its sub-heads, summed over the heads."""
-        n = len(index)
-        own = len(run.share(index))
+        n = len(index) // (1 + self._set("n_repeats"))
+        own = len(run.share(index[:n]))
         # One pass for each half, so that each has batch statistics of its own.
         first, second = (cast(TwoHeads, net).logits(part, tuple(heard)) for part in (x[:own], x[own:]))
         total = torch.zeros((), device=x.device)
@@ -387,7 +406,7 @@ class IIC(DeepClusterer[IICState]):
         return total
 
     def _batches(self, state: IICState, n: int) -> Iterator[Index]:
-        """Batches of one pass; the learning rate is set on the way."""
+        """Batches of one pass, each with the images of its second views; the learning rate is set on the way."""
         size, generator = self._set("batch_size"), None if "fixed-order" in self.as_released else state.generator
         total = self._epochs(n) * math.ceil(n / size)
         for batch in even(n, size, generator):
@@ -397,7 +416,7 @@ class IIC(DeepClusterer[IICState]):
                 warm = min(1.0, state.step / min(WARM_UP, max(1, total // 10)))
                 factor = warm * half_cosine(state.step / total, last=0.02)
             set_rate(state.optimizer, self._set("learning_rate") * factor)
-            yield batch
+            yield accompanied(batch, state.positives, self._set("n_repeats"), state.generator)
 
     def _views(self, shape: tuple[int, ...], strength: float) -> tuple[View, View]:
         """The plain view and the other."""
@@ -571,10 +590,7 @@ class IIC(DeepClusterer[IICState]):
                 "sobel: leave these three as they are."
             )
         refuse_defects(self.as_released, RELEASED, self.preset)
-        for what, least in (("n_heads", 1), ("n_epochs", 1), ("batch_size", 2), ("n_repeats", 1), ("width", 1)):
-            value = getattr(self, what)
-            if value is not None and value < least:
-                raise InputError(f"{what} is {value}; expected at least {least}.")
+        refuse_out_of_range({name: getattr(self, name) for name in RANGES}, RANGES)
         if self.n_overclusters not in (None, 0) and self.n_overclusters <= self.n_clusters:
             raise InputError(
                 f"n_overclusters is {self.n_overclusters}; expected more than the {self.n_clusters} clusters, or 0."
@@ -596,12 +612,29 @@ def sides(shares: tuple[float, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(max(1, round(share * min(shape[1:]))) for share in shares)
 
 
-def pair(x: Tensor, generator: torch.Generator, *, plain: View, other: View, n_repeats: int) -> Tensor:
-    """The plain view of every image, then other views of it ``(b, ...) -> (b (1 + r), ...)``.
+def accompanied(batch: Index, positives: Index, n_repeats: int, generator: torch.Generator) -> Index:
+    """A batch, then the images that its second views are of ``(b,), (n, m) -> (b (1 + r),)``.
 
-    Rows i, b + i, 2 b + i, ... are image i.
+    Those are the images themselves; where neighbours are known, half the time one of them. Rows i, b + i, 2 b + i, ...
+    belong together.
+
+    Examples
+    --------
+    >>> accompanied(np.array([4, 2]), np.zeros((0, 0), dtype=np.int64), 2, torch.Generator())
+    array([4, 2, 4, 2, 4, 2])
     """
-    return torch.cat([plain(x, generator), other(torch.cat([x] * n_repeats), generator)])
+    partners = np.tile(batch, n_repeats)
+    if positives.size:
+        beside = (torch.rand(len(partners), generator=generator) < BESIDE).numpy()
+        place = torch.randint(positives.shape[1], (len(partners),), generator=generator).numpy()
+        partners = np.where(beside, positives[partners, place], partners)
+    return np.concatenate([batch, partners])
+
+
+def pair(x: Tensor, generator: torch.Generator, *, plain: View, other: View, n_repeats: int) -> Tensor:
+    """The plain view of a batch, the other of what accompanies it ``(b (1 + r), ...) -> (b (1 + r), ...)``."""
+    n = len(x) // (1 + n_repeats)
+    return torch.cat([plain(x[:n], generator), other(x[n:], generator)])
 
 
 def paired_table(answers: Tensor, n: int) -> Tensor:
