@@ -140,6 +140,26 @@ def test_thirty_steps_find_information() -> None:
     assert model.result_.history[-1]["information"] > 0.1
 
 
+def test_neighbours_choose_the_sub_head_that_answers() -> None:
+    """Four kinds of vector, two and two of them neighbours of each other; one sub-head goes by that."""
+    kinds = np.arange(80) % 4
+    x = np.eye(4, dtype=np.float32)[kinds]
+    net = TwoHeads(nn.Identity(), nn.Identity(), nn.Flatten(), (4,), n_clusters=2, n_over=0, n_heads=2, normalize=False)
+    sure = 20.0 * torch.tensor([[[1.0, 0, 1, 0], [0, 1, 0, 1]], [[1.0, 1, 0, 0], [0, 0, 1, 1]]])
+    for head in range(2):
+        net.main.set(head, sure[head], torch.zeros(2))
+    model = IIC(n_clusters=2, view_strength=0.0)
+    model._raw_shape = (4,)
+    state = iic.IICState(net, None, seeded(), np.zeros(80, dtype=np.int64), strength=0.0)
+    images, logits = kinfold.as_images(x), net(torch.from_numpy(x))
+    torch.testing.assert_close(model._weigh(state, images, logits, HERE), torch.full((2,), np.log(2.0)).float())
+    members = np.stack([np.flatnonzero(kinds == kind) for kind in range(4)])
+    state.positives = np.stack([members[kinds, 0], members[kinds ^ 1, 0]], axis=1)
+    wrong, right = model._weigh(state, images, logits, HERE)
+    assert wrong < 0.1
+    assert right > 0.69
+
+
 # -- heads -------------------------------------------------------------------------------------------------------------
 
 

@@ -453,13 +453,18 @@ class IIC(DeepClusterer[IICState]):
             layer.momentum = momentum
 
     def _weigh(self, state: IICState, images: Images, logits: Tensor, run: Runtime) -> Tensor:
-        """Information of every main sub-head over all images, each with one more view ``-> (s,)``."""
+        """Information of every main sub-head over all images, each with another view ``-> (s,)``.
+
+        A view of one of the image's neighbours, where those are known: views of the image itself may tell as much where
+        two kinds of image share a cluster.
+        """
         net, (_, other) = cast(TwoHeads, state.net), self._views(images.shape, state.strength)
         k, n_heads = self.n_clusters, net.main.n_heads
         net.eval()
         total = torch.zeros(n_heads, k, k)
         for rows in np.array_split(np.arange(len(images)), math.ceil(len(images) / 1000)):
-            view = other(pixels(images, rows, run), state.generator)
+            partners = accompanied(rows, state.positives, 1, state.generator, share=1.0)[len(rows) :]
+            view = other(pixels(images, partners, run), state.generator)
             with torch.no_grad():
                 second = net.logits(run.share(view))["main"].softmax(2)
             first = run.share(logits[rows][:, : n_heads * k].reshape(-1, n_heads, k)).to(second).softmax(2)
@@ -612,11 +617,13 @@ def sides(shares: tuple[float, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(max(1, round(share * min(shape[1:]))) for share in shares)
 
 
-def accompanied(batch: Index, positives: Index, n_repeats: int, generator: torch.Generator) -> Index:
+def accompanied(
+    batch: Index, positives: Index, n_repeats: int, generator: torch.Generator, *, share: float = BESIDE
+) -> Index:
     """A batch, then the images that its second views are of ``(b,), (n, m) -> (b (1 + r),)``.
 
-    Those are the images themselves; where neighbours are known, half the time one of them. Rows i, b + i, 2 b + i, ...
-    belong together.
+    Those are the images themselves; where neighbours are known, this share of the time one of them. Rows i, b + i,
+    2 b + i, ... belong together.
 
     Examples
     --------
@@ -625,7 +632,7 @@ def accompanied(batch: Index, positives: Index, n_repeats: int, generator: torch
     """
     partners = np.tile(batch, n_repeats)
     if positives.size:
-        beside = (torch.rand(len(partners), generator=generator) < BESIDE).numpy()
+        beside = (torch.rand(len(partners), generator=generator) < share).numpy()
         place = torch.randint(positives.shape[1], (len(partners),), generator=generator).numpy()
         partners = np.where(beside, positives[partners, place], partners)
     return np.concatenate([batch, partners])
