@@ -24,7 +24,8 @@ from kinfold.errors import InputError
 from kinfold.metrics import accuracy
 from kinfold.nn.heads import Heads, WithHead
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_perceptron
-from kinfold.ops.adversarial import adversarial_directions, neighbour_radius, probing, pushed
+from kinfold.ops.adversarial import adversarial_directions, neighbour_radius, pushed
+from kinfold.ops.batch_norm import probing
 from kinfold.ops.information import as_prior, kl_to_prior
 from kinfold.ops.knn import neighbours
 from kinfold.ops.pixels import first_clusters

@@ -45,6 +45,7 @@ from kinfold.nn.backbones import PHOTOGRAPH, Shrink, Sphere, Standardize, chosen
 from kinfold.nn.edges import Sobel
 from kinfold.nn.residual import net5g
 from kinfold.nn.two_heads import Answer, CentralCrop, TwoHeads, first_weights, linear_answer
+from kinfold.ops.batch_norm import measuring
 from kinfold.ops.information import entropy, verdict
 from kinfold.ops.joint import coarsened, joint_table, table_information
 from kinfold.ops.knn import neighbours
@@ -439,18 +440,10 @@ class IIC(DeepClusterer[IICState]):
     def _measure(self, state: IICState, images: Images, run: Runtime) -> None:
         """Batch-norm statistics of evaluated views, from up to 10,000 images."""
         net = cast(TwoHeads, state.net)
-        norms = [layer for layer in net.trunk.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-        usual = [layer.momentum for layer in norms]
-        for layer in norms:
-            layer.reset_running_stats()
-            layer.momentum = None  # the plain mean over batches
-        net.train()
         some = torch.randperm(len(images), generator=state.generator)[:MEASURED].numpy()
-        for batch in np.array_split(some, math.ceil(len(some) / 1000)):
-            with torch.no_grad():
+        with measuring(net.trunk), torch.no_grad():
+            for batch in np.array_split(some, math.ceil(len(some) / 1000)):
                 net.features(pixels(images, run.share(batch), run))
-        for layer, momentum in zip(norms, usual, strict=True):
-            layer.momentum = momentum
 
     def _weigh(self, state: IICState, images: Images, logits: Tensor, run: Runtime) -> Tensor:
         """Information of every main sub-head over all images, each with another view ``-> (s,)``.

@@ -50,11 +50,11 @@ from kinfold.ops.adversarial import (
     XI,
     adversarial_directions,
     neighbour_radius,
-    probing,
     pushed,
     random_directions,
 )
 from kinfold.ops.assignment import renaming
+from kinfold.ops.batch_norm import probing
 from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, marginal, used_clusters, verdict
 from kinfold.ops.knn import neighbours
 from kinfold.ops.pixels import first_clusters

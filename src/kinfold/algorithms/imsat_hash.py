@@ -33,7 +33,8 @@ from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.inputs import refuse_out_of_range, refuse_strength, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
-from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius, probing, pushed, random_directions
+from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius, pushed, random_directions
+from kinfold.ops.batch_norm import probing
 from kinfold.ops.information import EPS
 from kinfold.ops.knn import neighbours
 from kinfold.runtime import Runtime

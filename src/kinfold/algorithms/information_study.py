@@ -42,7 +42,8 @@ from kinfold.nn.backbones import Shrink, Standardize, net6c, perceptron, shrunk
 from kinfold.nn.ranges import UnitRange
 from kinfold.nn.residual import net5g
 from kinfold.nn.two_heads import Answer, CentralCrop, TwoHeads, first_weights
-from kinfold.ops.adversarial import adversarial_directions, probing, pushed, random_directions
+from kinfold.ops.adversarial import adversarial_directions, pushed, random_directions
+from kinfold.ops.batch_norm import probing
 from kinfold.ops.information import conditional_entropy, kl, marginal_entropy, verdict
 from kinfold.ops.joint import joint_table, table_information
 from kinfold.runtime import Runtime

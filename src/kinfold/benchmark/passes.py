@@ -28,7 +28,7 @@ def imsat(n: int, seed: int, **options: Any) -> dict[str, Any]:
 
     from kinfold import IMSAT
     from kinfold.algorithms.imsat import probabilities
-    from kinfold.ops.adversarial import probing
+    from kinfold.ops.batch_norm import probing
     from kinfold.train import fit_epoch
 
     def square(net: Any, x: Tensor) -> Tensor:

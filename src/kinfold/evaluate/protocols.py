@@ -25,6 +25,7 @@ from kinfold.evaluate import probes
 from kinfold.evaluate.filters import ascend, grid, shown, top_images
 from kinfold.evaluate.layers import layer_features, layers_of
 from kinfold.files import read_json, write_bytes, write_text
+from kinfold.ops.batch_norm import measuring, norms
 from kinfold.runtime import Runtime
 from kinfold.train import embed
 
@@ -213,15 +214,11 @@ def random_network(model: DeepClusterer[Any], images: Images, seed: int) -> nn.M
     for name, layer in net.named_modules():
         if type(layer).__name__ == "Standardize" and name in known:
             layer.load_state_dict(known[name].state_dict())
-    norms = [layer for layer in net.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    if norms:
+    if norms(net):
         from kinfold.train import pixels
 
-        for norm in norms:
-            norm.momentum = None  # the mean over what it sees
-        net.train()
         some = np.linspace(0, len(images) - 1, min(len(images), 512)).astype(np.int64)
-        with torch.no_grad():
+        with measuring(net), torch.no_grad():
             net(pixels(images, some, Runtime(device="cpu")))
     return net.eval()
 

@@ -3,7 +3,7 @@
 Miyato, Maeda, Koyama, Ishii 2015, as used in IMSAT (Hu et al. 2017): one step of power iteration finds the direction
 in which a divergence between the clean prediction and the perturbed one grows fastest. Probing never touches the
 gradients of the weights, and batch norm uses the statistics of the batch in every pass but remembers only those of the
-clean one (`probing`).
+clean one (`kinfold.ops.batch_norm.probing`).
 
 Directions of a batch are drawn for the whole batch and then shared, so they do not depend on the processes:
 ``run.share(random_directions(shape, generator))``.
@@ -11,42 +11,15 @@ Directions of a batch are drawn for the whole batch and then shared, so they do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 XI = 10.0  # length of the probe
 TENTH = 10  # place of the neighbour that sets the radius among the other images: the eleventh, as IMSAT's code counts
-
-
-@contextmanager
-def probing(net: nn.Module) -> Iterator[None]:
-    """Context in which batch-norm layers use the statistics of the batch and do not remember them.
-
-    For every pass but the clean one: perturbed images would drag the running statistics along. Works with the
-    layers of several processes (`kinfold.runtime.GlobalBatchNorm`) too.
-
-    Examples
-    --------
-    >>> norm = nn.BatchNorm1d(1)
-    >>> with probing(norm):
-    ...     _ = norm(torch.tensor([[1.0], [3.0]]))
-    >>> norm.running_mean, norm.num_batches_tracked
-    (tensor([0.]), tensor(0))
-    """
-    layers = [layer for layer in net.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
-    for layer in layers:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.track_running_stats = True
 
 
 def unit(x: Tensor) -> Tensor:
@@ -92,7 +65,7 @@ def adversarial_directions(
     Parameters
     ----------
     outputs : callable
-        The network, ``(b, ...) -> (b, k)``; called inside `probing`. Over processes it gathers its rows.
+        The network, ``(b, ...) -> (b, k)``, batch norm remembering nothing. Over processes it gathers its rows.
     x : (b, ...)
         Clean images.
     start : (b, ...)
