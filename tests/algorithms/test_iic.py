@@ -18,11 +18,11 @@ from torch import nn
 import kinfold
 from kinfold import IIC, InputError
 from kinfold.algorithms import iic
-from kinfold.algorithms.iic import accompanied, pair, paired_table
+from kinfold.algorithms.iic import pair
 from kinfold.metrics import nmi
 from kinfold.nn.backbones import net6c
 from kinfold.nn.two_heads import Answer, TwoHeads, first_weights, linear_answer
-from kinfold.ops.joint import coarsened, table_information
+from kinfold.ops.joint import coarsened, paired_table, table_information
 from kinfold.runtime import Runtime
 
 HERE = Runtime(device="cpu", precision="float32")
@@ -110,19 +110,6 @@ def test_views_of_one_image_stand_in_one_column() -> None:
     x = torch.arange(3.0).repeat(3)[:, None]
     found = pair(x, seeded(), plain=lambda v, g: v, other=lambda v, g: v + 10, n_repeats=2)
     torch.testing.assert_close(found[:, 0], torch.tensor([0.0, 1, 2, 10, 11, 12, 10, 11, 12]))
-
-
-@pytest.mark.parametrize("n_repeats", [1, 3])
-def test_half_of_the_second_views_are_of_a_neighbour(n_repeats: int) -> None:
-    batch = np.arange(0, 1000, 2)
-    near = np.arange(1000)[:, None] * 10_000 + np.arange(1, 4)  # of image i: i0001, i0002, i0003
-    found = accompanied(batch, near, n_repeats, seeded())
-    assert found[:500].tolist() == batch.tolist()
-    own, partners = np.tile(batch, n_repeats), found[500:]
-    beside = partners != own
-    assert 0.4 < beside.mean() < 0.6
-    assert (partners[beside] // 10_000).tolist() == own[beside].tolist()
-    assert set(partners[beside] % 10_000) == {1, 2, 3}
 
 
 def test_neighbours_are_only_asked_where_distances_tell_something() -> None:

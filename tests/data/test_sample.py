@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinfold.data.sample import by_cluster, evenly, shuffled
+from kinfold.data.sample import beside, by_cluster, evenly, shuffled
 
 
 @settings(max_examples=30, deadline=None)
@@ -66,3 +67,15 @@ def test_the_released_sampler_is_not_even() -> None:
 def test_empty_clusters_are_passed_over() -> None:
     labels = np.array([0, 0, 5, 5])
     assert set(labels[evenly(labels, 40, torch.Generator())].tolist()) == {0, 5}
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_neighbours_take_the_place_of_their_share(share: float) -> None:
+    index = np.arange(0, 1000, 2)
+    near = np.arange(1000)[:, None] * 10_000 + np.arange(1, 4)  # of image i: i0001, i0002, i0003
+    found = beside(index, near, torch.Generator(), share=share)
+    taken = found != index
+    assert abs(taken.mean() - share) < 0.1
+    assert (found[taken] // 10_000).tolist() == index[taken].tolist()
+    assert set(found[taken] % 10_000) == {1, 2, 3}
+    assert beside(index, near[:, :0], torch.Generator()).tolist() == index.tolist()

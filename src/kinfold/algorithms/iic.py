@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from kinfold.data import views
 from kinfold.data.images import Images
-from kinfold.data.sample import even
+from kinfold.data.sample import beside, even
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.inputs import refuse_defects, refuse_out_of_range, refuse_strength, refuse_unknown
@@ -47,7 +47,7 @@ from kinfold.nn.residual import net5g
 from kinfold.nn.two_heads import Answer, CentralCrop, TwoHeads, first_weights, linear_answer
 from kinfold.ops.batch_norm import measuring
 from kinfold.ops.information import entropy, verdict
-from kinfold.ops.joint import coarsened, joint_table, table_information
+from kinfold.ops.joint import coarsened, joint_table, paired_table, table_information
 from kinfold.ops.knn import neighbours
 from kinfold.runtime import Runtime
 from kinfold.train import embed, fit_epoch, flat, half_cosine, pixels, prepared, set_rate, through
@@ -417,7 +417,8 @@ class IIC(DeepClusterer[IICState]):
                 warm = min(1.0, state.step / min(WARM_UP, max(1, total // 10)))
                 factor = warm * half_cosine(state.step / total, last=0.02)
             set_rate(state.optimizer, self._set("learning_rate") * factor)
-            yield accompanied(batch, state.positives, self._set("n_repeats"), state.generator)
+            partners = np.tile(batch, self._set("n_repeats"))
+            yield np.concatenate([batch, beside(partners, state.positives, state.generator, share=BESIDE)])
 
     def _views(self, shape: tuple[int, ...], strength: float) -> tuple[View, View]:
         """The plain view and the other."""
@@ -456,7 +457,7 @@ class IIC(DeepClusterer[IICState]):
         net.eval()
         total = torch.zeros(n_heads, k, k)
         for rows in np.array_split(np.arange(len(images)), math.ceil(len(images) / 1000)):
-            partners = accompanied(rows, state.positives, 1, state.generator, share=1.0)[len(rows) :]
+            partners = beside(rows, state.positives, state.generator)
             view = other(pixels(images, partners, run), state.generator)
             with torch.no_grad():
                 second = net.logits(run.share(view))["main"].softmax(2)
@@ -610,44 +611,10 @@ def sides(shares: tuple[float, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(max(1, round(share * min(shape[1:]))) for share in shares)
 
 
-def accompanied(
-    batch: Index, positives: Index, n_repeats: int, generator: torch.Generator, *, share: float = BESIDE
-) -> Index:
-    """A batch, then the images that its second views are of ``(b,), (n, m) -> (b (1 + r),)``.
-
-    Those are the images themselves; where neighbours are known, this share of the time one of them. Rows i, b + i,
-    2 b + i, ... belong together.
-
-    Examples
-    --------
-    >>> accompanied(np.array([4, 2]), np.zeros((0, 0), dtype=np.int64), 2, torch.Generator())
-    array([4, 2, 4, 2, 4, 2])
-    """
-    partners = np.tile(batch, n_repeats)
-    if positives.size:
-        beside = (torch.rand(len(partners), generator=generator) < share).numpy()
-        place = torch.randint(positives.shape[1], (len(partners),), generator=generator).numpy()
-        partners = np.where(beside, positives[partners, place], partners)
-    return np.concatenate([batch, partners])
-
-
 def pair(x: Tensor, generator: torch.Generator, *, plain: View, other: View, n_repeats: int) -> Tensor:
-    """The plain view of a batch, the other of what accompanies it ``(b (1 + r), ...) -> (b (1 + r), ...)``."""
+    """The plain view of a batch, the other of what stands beside it ``(b (1 + r), ...) -> (b (1 + r), ...)``.
+
+    Rows i, b + i, 2 b + i, ... belong together.
+    """
     n = len(x) // (1 + n_repeats)
     return torch.cat([plain(x[:n], generator), other(x[n:], generator)])
-
-
-def paired_table(answers: Tensor, n: int) -> Tensor:
-    """Joint table of n images, each paired with all its other views ``(n (1 + r), s, k) -> (s, k, k)``.
-
-    Repeating the plain view r times, as the released code does, gives the same table: a mean over the other views comes
-    first here.
-
-    Examples
-    --------
-    >>> sure = torch.eye(2)[[0, 1, 0, 1, 0, 1]][:, None]
-    >>> paired_table(sure, 2)
-    tensor([[[0.5000, 0.0000],
-             [0.0000, 0.5000]]])
-    """
-    return joint_table(answers[:n], answers[n:].reshape(-1, n, *answers.shape[1:]).mean(0))

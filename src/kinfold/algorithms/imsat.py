@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.data.images import Images
-from kinfold.data.sample import drawn, full_batches
+from kinfold.data.sample import beside, drawn, full_batches
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
@@ -433,9 +433,7 @@ class IMSAT(DeepClusterer[ImsatState]):
 
     def _second_view(self, index: Index, state: ImsatState, images: Images, run: Runtime) -> Tensor:
         """Each image, or one of its neighbours, moved ``(b,) -> (b, ...)``, for the whole batch."""
-        if state.positives.shape[1]:
-            place = torch.randint(state.positives.shape[1], (len(index),), generator=state.generator).numpy()
-            index = state.positives[index, place]
+        index = beside(index, state.positives, state.generator)
         with torch.autocast(run.device_name.split(":")[0], enabled=False):
             return moved(pixels(images, index, run), state.generator, strength=state.strength)
 

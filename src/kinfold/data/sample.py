@@ -131,6 +131,28 @@ def even(n: int, batch_size: int, generator: torch.Generator | None) -> Iterator
     yield from np.array_split(order, -(-n // batch_size))
 
 
+def beside(index: Index, positives: Index, generator: torch.Generator, *, share: float = 1.0) -> Index:
+    """For each of these images one of its neighbours ``(b,), (n, m) -> (b,)``; itself where none are known.
+
+    Parameters
+    ----------
+    positives : (n, m)
+        Neighbours of all images.
+    share : float
+        Of the images that a neighbour takes the place of; the others stay.
+
+    Examples
+    --------
+    >>> beside(np.array([2, 0]), np.array([[1], [2], [0]]), torch.Generator())
+    array([0, 1])
+    """
+    if not positives.shape[1]:
+        return index
+    moved = (torch.rand(len(index), generator=generator) < share).numpy() if share < 1 else np.ones(len(index), bool)
+    place = torch.randint(positives.shape[1], (len(index),), generator=generator).numpy()
+    return np.where(moved, positives[index, place], index)
+
+
 def evenly(labels: npt.NDArray[np.int64], size: int, generator: torch.Generator, *, released: bool = False) -> Index:
     """Draw images evenly over their labels ``(n,) -> (size,)``; DeepCluster, Caron et al. 2018.
 

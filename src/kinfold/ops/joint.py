@@ -40,6 +40,22 @@ def joint_table(first: Tensor, second: Tensor) -> Tensor:
         return table / table.sum((1, 2), keepdim=True)
 
 
+def paired_table(answers: Tensor, n: int) -> Tensor:
+    """Joint table of n images, each paired with all its other views ``(n (1 + r), s, k) -> (s, k, k)``.
+
+    Repeating the plain view r times, as the released code does, gives the same table: a mean over the other views comes
+    first here.
+
+    Examples
+    --------
+    >>> sure = torch.eye(2)[[0, 1, 0, 1, 0, 1]][:, None]
+    >>> paired_table(sure, 2)
+    tensor([[[0.5000, 0.0000],
+             [0.0000, 0.5000]]])
+    """
+    return joint_table(answers[:n], answers[n:].reshape(-1, n, *answers.shape[1:]).mean(0))
+
+
 def table_information(table: Tensor, *, marginal_weight: float = 1.0) -> Tensor:
     """Mutual information of rows and columns of each table, in nats ``(s, k, k) -> (s,)``.
 
