@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "strangeness": set(),
     "inputs": {"data"},
     "presets": set(),
+    "parameters": set(),
     "warm_start": {"results"},
     "journal": {"runtime", "results", "health", "data", "files"},
     "estimator": {
@@ -45,6 +46,7 @@ ARROWS: dict[str, set[str]] = {
         "inputs",
         "journal",
         "presets",
+        "parameters",
         "health",
         "strangeness",
         "data",
@@ -59,6 +61,7 @@ ARROWS: dict[str, set[str]] = {
         "health",
         "inputs",
         "metrics",
+        "parameters",
         "presets",
         "train",
         "ops",
@@ -67,7 +70,7 @@ ARROWS: dict[str, set[str]] = {
         "results",
         "runtime",
     },
-    "fewlabels": {"algorithms", "estimator", "train", "data", "runtime"},
+    "fewlabels": {"algorithms", "estimator", "parameters", "train", "data", "runtime"},
     "report": {"results", "metrics", "data", "files", "ops"},
     "benchmark": {
         "results",

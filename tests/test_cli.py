@@ -213,6 +213,13 @@ def test_a_failure_is_one_sentence(
     assert sentence in failure(main(arguments), capsys)
 
 
+def test_words_for_true_false_and_none_are_understood() -> None:
+    from kinfold.cli.runs import parameters_of
+
+    found = parameters_of("deepcluster", {}, ["sobel=false", "remember=True", "final=none", "variant=v1"])
+    assert found == {"sobel": False, "remember": True, "final": None, "variant": "v1"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

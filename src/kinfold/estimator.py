@@ -26,6 +26,7 @@ from kinfold.health import Watch
 from kinfold.inputs import classes, is_table, refuse_what_has_no_clusters
 from kinfold.journal import Journal, conclude, identify, in_words, is_finished, open_cache, resume, saying_how_to_go_on
 from kinfold.metrics import accuracy, ari, nmi
+from kinfold.parameters import refuse_parameters
 from kinfold.presets import WithPresets
 from kinfold.results import Clustering
 from kinfold.runtime import Progress, Runtime
@@ -211,6 +212,7 @@ class DeepClusterer(WithPresets, _Learner, ABC, Generic[AnyState]):
         with saying_how_to_go_on(run), keeping_freed_memory():
             images = self._images(X, run, fitting=True)
             self._check_preset()
+            refuse_parameters(self)
             refuse_what_has_no_clusters(images, getattr(self, "n_clusters", None))
             known = classes(y, images)
             identity = identify(type(self).__name__, self.get_params(deep=False), images)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from kinfold.data.images import Images
 from kinfold.data.sample import seed_from, shuffled
-from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, State
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import NearestCentre
@@ -90,15 +89,6 @@ class FeatureLearner(DeepClusterer[S]):
             state.step += 1
             if len(batch) > 1:  # batch norm has nothing to say about a single row, and one image has no other
                 yield batch
-
-    def _check_counts(self, **least: int) -> None:
-        """Refuse what cannot be counted with, one sentence each."""
-        if self.n_clusters is None:
-            name = type(self).__name__
-            raise InputError(f"{name} needs n_clusters, a whole number; JULE estimates it where it is not known.")
-        for name, smallest in ({"n_epochs": 1} | least).items():
-            if getattr(self, name) < smallest:
-                raise InputError(f"{name} is {getattr(self, name)}; expected at least {smallest}.")
 
     @property
     def _k(self) -> int:

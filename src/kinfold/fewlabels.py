@@ -28,6 +28,7 @@ from kinfold.data.photometric import cutout
 from kinfold.data.sample import even
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer
+from kinfold.parameters import refuse_parameters
 from kinfold.runtime import Runtime
 from kinfold.train import embed, fit_epoch
 
@@ -211,6 +212,7 @@ class FineTunedClassifier(_Classifier):
         """
         if not isinstance(self.clusterer, IIC):
             raise InputError(f"clusterer is {type(self.clusterer).__name__}; expected IIC, whose trunk is trained on.")
+        refuse_parameters(self)
         run = runtime or Runtime()
         self.clusterer_, known, self.classes_, codes = _settle(self.clusterer, X, y, run)
         generator = torch.Generator().manual_seed(self.random_state or 0)

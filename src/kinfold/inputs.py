@@ -15,7 +15,6 @@ from kinfold.data.images import Images
 from kinfold.errors import InputError
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
-MANY = 1_000_000  # an upper end from here on bounds nonsense only, and is not spoken of
 
 
 def is_table(X: Any) -> bool:
@@ -119,31 +118,6 @@ def refuse_strength(strength: Any) -> None:
     """
     if strength != "auto" and not (isinstance(strength, numbers.Real) and 0 <= float(strength) <= 1):
         raise InputError(f"view_strength is {strength!r}; expected 'auto' or a number from 0 to 1.")
-
-
-def refuse_out_of_range(values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Check numbers against what they may be, both ends included; None stands for a choice made later.
-
-    Raises
-    ------
-    InputError
-        Naming the first that is out of its range.
-
-    Examples
-    --------
-    >>> refuse_out_of_range({"anneal": 2.0}, {"anneal": (0, 1)})
-    Traceback (most recent call last):
-    ...
-    kinfold.errors.InputError: anneal is 2.0; expected 0 to 1.
-    >>> refuse_out_of_range({"n_epochs": 0}, {"n_epochs": (1, 1e6)})
-    Traceback (most recent call last):
-    ...
-    kinfold.errors.InputError: n_epochs is 0; expected 1 or more.
-    """
-    for name, (low, high) in ranges.items():
-        if values[name] is not None and not low <= values[name] <= high:
-            upwards = f"to {high:g}" if high < MANY else "or more"
-            raise InputError(f"{name} is {values[name]}; expected {low:g} {upwards}.")
 
 
 def refuse_what_has_no_clusters(images: Images, n_clusters: Any) -> None:

@@ -13,6 +13,7 @@ class WithPresets:
 
     preset: str
     _presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    _ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}  # see kinfold.parameters
 
     def _standing(self) -> Mapping[str, Any]:
         """What stands where a parameter is None."""

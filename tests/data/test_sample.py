@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinfold.data.sample import beside, by_cluster, evenly, shuffled
+from kinfold.data.sample import by_cluster, evenly, shuffled, stand_ins
 
 
 @settings(max_examples=30, deadline=None)
@@ -73,9 +73,9 @@ def test_empty_clusters_are_passed_over() -> None:
 def test_neighbours_take_the_place_of_their_share(share: float) -> None:
     index = np.arange(0, 1000, 2)
     near = np.arange(1000)[:, None] * 10_000 + np.arange(1, 4)  # of image i: i0001, i0002, i0003
-    found = beside(index, near, torch.Generator(), share=share)
+    found = stand_ins(index, near, torch.Generator(), share=share)
     taken = found != index
     assert abs(taken.mean() - share) < 0.1
     assert (found[taken] // 10_000).tolist() == index[taken].tolist()
     assert set(found[taken] % 10_000) == {1, 2, 3}
-    assert beside(index, near[:, :0], torch.Generator()).tolist() == index.tolist()
+    assert stand_ins(index, near[:, :0], torch.Generator()).tolist() == index.tolist()

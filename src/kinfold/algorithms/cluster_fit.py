@@ -31,6 +31,7 @@ from kinfold.estimator import Record
 from kinfold.feature_learner import N_FEATURES, CountedState, FeatureLearner
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.pixels import pixel_features
+from kinfold.parameters import refuse_no_count
 from kinfold.results import Clustering
 from kinfold.runtime import Runtime
 from kinfold.train import fit_epoch
@@ -133,7 +134,7 @@ class ClusterFit(FeatureLearner[ClusterFitState]):
 
     def _start(self, images: Images, run: Runtime) -> ClusterFitState:
         """The teacher's groups, and a network that knows nothing."""
-        self._check_counts()
+        refuse_no_count(self)
         generator = self._generator()
         groups = self._groups(images, generator)
         net = self._fresh(images, generator, run)

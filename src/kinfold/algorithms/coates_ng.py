@@ -36,6 +36,7 @@ from kinfold.inputs import is_table, refuse_unknown, refuse_what_has_no_clusters
 from kinfold.nn.backbones import Standardize
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.whitening import whitening
+from kinfold.parameters import refuse_parameters
 from kinfold.runtime import Runtime
 from kinfold.train import embed, pixels
 
@@ -224,10 +225,7 @@ class CoatesNg(_Transformer):
             "dictionary": (self.dictionary, ENCODINGS),
             "encoding": (self.encoding, ("triangle", "soft", "hard", None)),
         })  # fmt: skip
-        for name in ("n_atoms", "patch_size", "stride", "pool", "n_patches", "n_iter"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more.")
+        refuse_parameters(self)
         for name in ("contrast", "whitening"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected a number above 0.")

@@ -37,10 +37,10 @@ from torch import Tensor, nn
 
 from kinfold.data import views
 from kinfold.data.images import Images
-from kinfold.data.sample import beside, even
+from kinfold.data.sample import even, stand_ins
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.inputs import refuse_defects, refuse_out_of_range, refuse_strength, refuse_unknown
+from kinfold.inputs import refuse_defects, refuse_strength, refuse_unknown
 from kinfold.nn.backbones import PHOTOGRAPH, Shrink, Sphere, Standardize, chosen, net6c, network, perceptron, shrunk
 from kinfold.nn.edges import Sobel
 from kinfold.nn.residual import net5g
@@ -49,6 +49,7 @@ from kinfold.ops.batch_norm import measuring
 from kinfold.ops.information import entropy, verdict
 from kinfold.ops.joint import coarsened, joint_table, paired_table, table_information
 from kinfold.ops.knn import neighbours
+from kinfold.parameters import refuse_no_count
 from kinfold.runtime import Runtime
 from kinfold.train import embed, fit_epoch, flat, half_cosine, pixels, prepared, set_rate, through
 
@@ -57,10 +58,6 @@ View = Callable[[Tensor, torch.Generator], Tensor]
 Tables = dict[str, Tensor]
 
 RELEASED = ("no-overclustering", "fixed-order")
-RANGES = {
-    "n_heads": (1, 1e3), "n_epochs": (1, 1e6), "batch_size": (2, 1e9), "n_repeats": (1, 1e3), "n_positives": (0, 1e3),
-    "learning_rate": (0, 10), "width": (1, 1e5),
-}  # fmt: skip
 HEADS = {"A": ("over",), "B": ("main",), "together": ("main", "over")}
 PATIENCE = 200  # steps after which a run must have learnt something
 MOST_RESTARTS = 3
@@ -418,7 +415,7 @@ class IIC(DeepClusterer[IICState]):
                 factor = warm * half_cosine(state.step / total, last=0.02)
             set_rate(state.optimizer, self._set("learning_rate") * factor)
             partners = np.tile(batch, self._set("n_repeats"))
-            yield np.concatenate([batch, beside(partners, state.positives, state.generator, share=BESIDE)])
+            yield np.concatenate([batch, stand_ins(partners, state.positives, state.generator, share=BESIDE)])
 
     def _views(self, shape: tuple[int, ...], strength: float) -> tuple[View, View]:
         """The plain view and the other."""
@@ -457,7 +454,7 @@ class IIC(DeepClusterer[IICState]):
         net.eval()
         total = torch.zeros(n_heads, k, k)
         for rows in np.array_split(np.arange(len(images)), math.ceil(len(images) / 1000)):
-            partners = beside(rows, state.positives, state.generator)
+            partners = stand_ins(rows, state.positives, state.generator)
             view = other(pixels(images, partners, run), state.generator)
             with torch.no_grad():
                 second = net.logits(run.share(view))["main"].softmax(2)
@@ -569,8 +566,7 @@ class IIC(DeepClusterer[IICState]):
 
     def _check_choices(self, images: Images) -> None:
         """Refuse what cannot be meant, in one sentence each."""
-        if self.n_clusters is None:
-            raise InputError("IIC needs n_clusters, a whole number; JULE estimates it where it is not known.")
+        refuse_no_count(self)
         passes = self._set("passes")
         if passes != "together" and (not passes or set(passes) - set("AB") or "B" not in passes):
             raise InputError(f"passes is {passes!r}; expected 'together', or letters A and B such as 'BBA'.")
@@ -589,7 +585,6 @@ class IIC(DeepClusterer[IICState]):
                 "sobel: leave these three as they are."
             )
         refuse_defects(self.as_released, RELEASED, self.preset)
-        refuse_out_of_range({name: getattr(self, name) for name in RANGES}, RANGES)
         if self.n_overclusters not in (None, 0) and self.n_overclusters <= self.n_clusters:
             raise InputError(
                 f"n_overclusters is {self.n_overclusters}; expected more than the {self.n_clusters} clusters, or 0."

@@ -40,6 +40,7 @@ from kinfold.data.warp import coin
 from kinfold.errors import InputError, KinfoldError
 from kinfold.nn.pixelwise import SMALLEST_PICTURE, PixelNetwork, stretched
 from kinfold.ops.joint import coarsened, table_information
+from kinfold.parameters import refuse_parameters
 from kinfold.presets import WithPresets
 from kinfold.runtime import Progress, Runtime
 from kinfold.train import half_cosine, set_rate
@@ -52,6 +53,7 @@ CHOSEN_BY = 128  # crops over which the sub-heads are compared
 BAND = 2**20  # pixels looked at together when predicting
 REACH = 32  # pixels around a band that its answers depend on
 
+RANGES = {"batch_size": (1.0, math.inf), "crop_size": (SMALLEST_PICTURE, math.inf)}
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
         "n_steps": 400, "batch_size": 8, "crop_size": 64, "radius": 4, "n_heads": 5, "width": 16,
@@ -140,6 +142,7 @@ class IICSegmentation(WithPresets, BaseEstimator):  # type: ignore[misc]
     """
 
     _presets = PRESETS
+    _ranges = RANGES
 
     def __init__(
         self,
@@ -406,14 +409,10 @@ class IICSegmentation(WithPresets, BaseEstimator):  # type: ignore[misc]
 
     def _check(self) -> None:
         self._check_preset()
-        counts = {name: self._set(name) for name in ("n_steps", "batch_size", "n_heads", "width")}
-        for name, value in {"n_clusters": self.n_clusters, "n_overclusters": self._over(), **counts}.items():
+        refuse_parameters(self)
+        for name, value in {"n_clusters": self.n_clusters, "n_overclusters": self._over()}.items():
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more.")
-        if self._set("crop_size") < SMALLEST_PICTURE:
-            raise InputError(f"crop_size is {self._set('crop_size')}; expected {SMALLEST_PICTURE} pixels or more.")
-        if self._set("radius") < 0:
-            raise InputError(f"radius is {self._set('radius')}; expected 0 (no shift) or more.")
 
 
 # -- the equations -----------------------------------------------------------------------------------------------------

@@ -37,11 +37,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.data.images import Images
-from kinfold.data.sample import beside, drawn, full_batches
+from kinfold.data.sample import drawn, full_batches, stand_ins
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.inputs import refuse_out_of_range, refuse_strength, refuse_unknown
+from kinfold.inputs import refuse_strength, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import Heads, NeighborVote, WithHead
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
@@ -58,6 +58,7 @@ from kinfold.ops.batch_norm import probing
 from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, marginal, used_clusters, verdict
 from kinfold.ops.knn import neighbours
 from kinfold.ops.pixels import first_clusters
+from kinfold.parameters import refuse_no_count
 from kinfold.runtime import Runtime
 from kinfold.train import embed, fall_at_the_end, fit_epoch, flat, pixels, prepared, sampled, set_rate
 
@@ -75,13 +76,6 @@ VOTERS = 10  # neighbours that decide about a new image, where the graph makes t
 N_FEATURES = 160
 GAIN = 16.0  # of the heads on features of unit length
 PROBE_REACH = 4.0  # length of our probe, in lengths of the change
-
-RANGES = {
-    "slack": (0, 1), "weight_information": (0, 1e3), "weight_marginal": (0, 1e3), "reach": (0, 1e3),
-    "n_epochs": (1, 1e6), "least_steps": (1, 1e6), "warm_steps": (0, 1e6), "anneal": (0, 1), "n_heads": (1, 1e3),
-    "n_positives": (0, 1e3), "n_graphs": (0, 1e3), "weight_graph": (0, 1e3), "marginal_rate": (1e-3, 1),
-    "batch_size": (1, 1e9), "learning_rate": (0, 10),
-}  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
@@ -433,7 +427,7 @@ class IMSAT(DeepClusterer[ImsatState]):
 
     def _second_view(self, index: Index, state: ImsatState, images: Images, run: Runtime) -> Tensor:
         """Each image, or one of its neighbours, moved ``(b,) -> (b, ...)``, for the whole batch."""
-        index = beside(index, state.positives, state.generator)
+        index = stand_ins(index, state.positives, state.generator)
         with torch.autocast(run.device_name.split(":")[0], enabled=False):
             return moved(pixels(images, index, run), state.generator, strength=state.strength)
 
@@ -539,8 +533,7 @@ class IMSAT(DeepClusterer[ImsatState]):
 
     def _check_choices(self) -> None:
         """Refuse choices that do not exist, one sentence each."""
-        if self.n_clusters is None:
-            raise InputError("IMSAT needs n_clusters, a whole number; JULE estimates it where it is not known.")
+        refuse_no_count(self)
         as_prior(self.prior, self._k)
         final = self._set("final")
         refuse_unknown({
@@ -553,7 +546,6 @@ class IMSAT(DeepClusterer[ImsatState]):
                 f"batch_size is {self.batch_size} for {self._k} clusters; expected at least {least}, or their shares "
                 "cannot be told from a batch: raise it, or set marginal_rate to 0.1."
             )
-        refuse_out_of_range({name: self._set(name) for name in RANGES}, RANGES)
 
 
 # -- the equations -----------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from kinfold.data.sample import full_batches
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.inputs import refuse_out_of_range, refuse_strength, refuse_unknown
+from kinfold.inputs import refuse_strength, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
 from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius, pushed, random_directions
@@ -46,11 +46,6 @@ Codes = npt.NDArray[np.uint8]
 MOST_BITS = 62  # a code must fit an integer
 N_FEATURES = 160
 GAIN = 16.0  # of the bits on features of unit length
-
-RANGES = {
-    "weight_information": (0, 1e3), "reach": (0, 1e3), "n_epochs": (1, 1e6), "least_steps": (1, 1e6), "anneal": (0, 1),
-    "learning_rate": (0, 10),
-}  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {"n_epochs": 20, "view_strength": "auto", "anneal": 0.5, "least_steps": 40, "width": 32},
@@ -323,7 +318,6 @@ class IMSATHash(DeepClusterer[HashState]):
         if isinstance(self.n_bits, bool) or not isinstance(self.n_bits, int) or not 1 <= self.n_bits <= MOST_BITS:
             raise InputError(f"n_bits is {self.n_bits!r}; expected a whole number from 1 to {MOST_BITS}.")
         refuse_unknown({"regularizer": (self.regularizer, ("adversarial", "random"))})
-        refuse_out_of_range({name: self._set(name) for name in RANGES}, RANGES)
         refuse_strength(self._set("view_strength"))
         if self.batch_size < 10:
             raise InputError(

@@ -447,9 +447,6 @@ class InformationStudy(DeepClusterer[StudyState]):
             raise InputError(f"objective is {self.objective!r} and views is empty; expected a transformation.")
         if images.is_vectors and self.backbone in ("net6c", "net5g"):
             raise InputError(f"backbone {self.backbone!r} needs images, but vectors came; use 'perceptron'.")
-        for name in ("n_epochs", "batch_size", "n_repeats", "width"):
-            if self._set(name) < 1:
-                raise InputError(f"{name} is {self._set(name)}; expected 1 or more.")
 
 
 # -- the equations -----------------------------------------------------------------------------------------------------

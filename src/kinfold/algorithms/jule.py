@@ -64,6 +64,7 @@ MOST_PAIRS = 4096  # positive pairs of a batch that enter the loss
 
 RELEASED = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
 
+RANGES = {"n_epochs": (0.0, math.inf)}  # parts of a pass, too
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
         "n_periods": 4, "n_epochs": None, "n_final": 6, "batch_size": 256, "learning_rate": 5e-4, "margin": 0.2,
@@ -182,6 +183,7 @@ class JULE(DeepClusterer[JuleState]):
     """
 
     _presets = PRESETS
+    _ranges = RANGES
 
     def __init__(
         self,
@@ -463,8 +465,6 @@ class JULE(DeepClusterer[JuleState]):
         refuse_defects(self.as_released, RELEASED, self.preset)
         if self.unrolling_rate is not None and not 0 < self.unrolling_rate <= 1:
             raise InputError(f"unrolling_rate is {self.unrolling_rate}; expected a share above 0, at most 1.")
-        if self.n_neighbors is not None and self.n_neighbors < 1:
-            raise InputError(f"n_neighbors is {self.n_neighbors}; expected at least 1.")
 
 
 # -- the equations -----------------------------------------------------------------------------------------------------

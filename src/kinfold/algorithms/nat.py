@@ -44,6 +44,7 @@ from kinfold.nn.heads import NearestCentre, WithHead
 from kinfold.ops.assignment import best_assignment, renaming
 from kinfold.ops.kmeans import kmeans
 from kinfold.ops.rotation import together, turn_loss
+from kinfold.parameters import refuse_no_count
 from kinfold.runtime import Runtime
 from kinfold.train import embed, fit_epoch, half_cosine, passes_over, prepared, sampled, set_rate
 
@@ -325,19 +326,14 @@ class NAT(DeepClusterer[NatState]):
 
     def _check_choices(self, n_epochs: int) -> None:
         """Refuse choices that do not exist, one sentence each."""
-        if self.n_clusters is None:
-            raise InputError("NAT needs n_clusters, a whole number; JULE estimates it where it is not known.")
+        refuse_no_count(self)
         refuse_unknown({
             "variant": (self.variant, VARIANTS), "rotation": (self.rotation, (True, False, "auto")),
         })  # fmt: skip
-        if n_epochs < 1:
-            raise InputError(f"n_epochs is {self.n_epochs}; expected at least 1.")
         if not 0 <= self._refinements(n_epochs) <= n_epochs:
             raise InputError(f"n_refine is {self.n_refine}; expected 0 to n_epochs, {n_epochs}.")
         if not self._clusters and self._refinements(n_epochs):
             raise InputError("n_refine goes with variant='clusters', but variant is 'sphere'.")
-        if self._set("reassign_every") < 0:
-            raise InputError(f"reassign_every is {self.reassign_every}; expected 0 (never) or more.")
 
 
 # -- the equations -----------------------------------------------------------------------------------------------------

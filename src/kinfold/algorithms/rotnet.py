@@ -34,6 +34,7 @@ from kinfold.estimator import Record, State
 from kinfold.feature_learner import N_FEATURES, FeatureLearner
 from kinfold.nn.backbones import Network, network
 from kinfold.ops.rotation import together, turn_accuracy, turn_loss
+from kinfold.parameters import refuse_no_count
 from kinfold.runtime import Runtime
 from kinfold.train import fit_epoch, set_rate
 
@@ -130,7 +131,7 @@ class RotNet(FeatureLearner[RotNetState]):
 
     def _start(self, images: Images, run: Runtime) -> RotNetState:
         """A fresh network; no image is clustered yet."""
-        self._check_counts()
+        refuse_no_count(self)
         generator = self._generator()
         net = self._fresh(images, generator, run)
         turns = nn.Linear(N_FEATURES, 4)

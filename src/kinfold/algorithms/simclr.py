@@ -31,6 +31,7 @@ from kinfold.errors import InputError
 from kinfold.estimator import Record
 from kinfold.feature_learner import N_FEATURES, CountedState, FeatureLearner
 from kinfold.ops.rotation import together
+from kinfold.parameters import refuse_no_count
 from kinfold.runtime import Runtime
 from kinfold.train import fit_epoch
 
@@ -122,7 +123,7 @@ class SimCLR(FeatureLearner[SimclrState]):
 
     def _start(self, images: Images, run: Runtime) -> SimclrState:
         """A fresh network; no image is clustered yet."""
-        self._check_counts(batch_size=2)
+        refuse_no_count(self)
         if not self.temperature > 0:
             raise InputError(f"temperature is {self.temperature}; expected a number above 0.")
         generator = self._generator()

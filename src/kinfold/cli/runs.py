@@ -379,7 +379,7 @@ def parameters_of(algorithm: str, options: dict[str, Any], pairs: list[str]) -> 
         if name in chosen or name == "random_state":
             raise typer.BadParameter(f"--param {name} is given twice; use its own option, or --param once.")
         try:
-            chosen[name] = ast.literal_eval(text)
+            chosen[name] = ast.literal_eval(text.capitalize() if text.lower() in ("true", "false", "none") else text)
         except (ValueError, SyntaxError):
             chosen[name] = text
     accepted = [p for p in inspect.signature(algorithm_class(algorithm)).parameters if p != "random_state"]

@@ -131,7 +131,7 @@ def even(n: int, batch_size: int, generator: torch.Generator | None) -> Iterator
     yield from np.array_split(order, -(-n // batch_size))
 
 
-def beside(index: Index, positives: Index, generator: torch.Generator, *, share: float = 1.0) -> Index:
+def stand_ins(index: Index, positives: Index, generator: torch.Generator, *, share: float = 1.0) -> Index:
     """For each of these images one of its neighbours ``(b,), (n, m) -> (b,)``; itself where none are known.
 
     Parameters
@@ -143,7 +143,7 @@ def beside(index: Index, positives: Index, generator: torch.Generator, *, share:
 
     Examples
     --------
-    >>> beside(np.array([2, 0]), np.array([[1], [2], [0]]), torch.Generator())
+    >>> stand_ins(np.array([2, 0]), np.array([[1], [2], [0]]), torch.Generator())
     array([0, 1])
     """
     if not positives.shape[1]:
