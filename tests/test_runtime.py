@@ -88,6 +88,8 @@ def test_unknown_machines_are_explained() -> None:
         pass
     with pytest.raises(InputError, match="device is 'tpu9'; expected"):
         Runtime(device="tpu9").to(torch.ones(1))
+    with pytest.raises(InputError, match="device is 'cuda:99', but there is no such GPU here; expected 'cpu' or"):
+        Runtime(device="cuda:99").to(torch.ones(1))
 
 
 def test_cache_is_a_file_in_the_folder(tmp_path: Path) -> None:

@@ -65,6 +65,15 @@ def test_embed_uses_running_statistics_and_puts_the_mode_back() -> None:
     assert not net.training
 
 
+def test_features_that_are_not_finite_blame_the_network() -> None:
+    class Exploded(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x / 0
+
+    with pytest.raises(KinfoldError, match="features became NaN or infinite; lower the learning rate"):
+        embed(Exploded(), vectors([1.0], [2.0]), RUN)
+
+
 def test_embed_of_nothing_and_of_maps() -> None:
     assert embed(nn.Flatten(), vectors([1.0, 2.0]), RUN, index=np.array([], dtype=np.int64)).shape == (0, 0)
     images = Images(np.zeros((3, 1, 4, 4), dtype=np.uint8))

@@ -331,9 +331,12 @@ class Runtime:
     def _torch_device(self) -> torch.device:
         if self.device != "auto":
             try:
-                return torch.device(self.device)
+                found = torch.device(self.device)
             except RuntimeError:
                 raise InputError(f"device is {self.device!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:0'.") from None
+            if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+                raise InputError(f"device is {self.device!r}, but there is no such GPU here; expected 'cpu' or 'auto'.")
+            return found
         return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
     @contextlib.contextmanager

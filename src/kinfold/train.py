@@ -69,6 +69,11 @@ def embed(
     batch_size
         Images at a time. Processes take whole batches in turn, so the result is the same for any number of them.
 
+    Raises
+    ------
+    KinfoldError
+        If they are not finite: what comes after would blame the images.
+
     Examples
     --------
     >>> from kinfold.data.images import as_images
@@ -87,6 +92,8 @@ def embed(
             rows = index[start : start + batch_size]
             with torch.inference_mode(), run.autocast():
                 part = net(pixels(images, rows, run)).reshape(len(rows), -1)
+            if not bool(torch.isfinite(part).all()):
+                raise KinfoldError("the features became NaN or infinite; lower the learning rate or scale the input.")
             if features is None:
                 features = torch.zeros(len(index), part.shape[1])
             features[start : start + len(rows)] = part

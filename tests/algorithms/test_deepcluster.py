@@ -215,6 +215,7 @@ def test_few_images_have_few_components(monkeypatch: pytest.MonkeyPatch) -> None
     ({"variant": "v1", "n_pseudo_clusters": (3, 4)}, "one for v1"),
     ({"backbone": "resnet9000"}, "resnet9000"),
     ({"n_clusters": 500}, "ask for fewer"),
+    ({"backbone": "vgg"}, "backbone is 'vgg'; expected 'auto', 'small', 'alexnet', 'vgg16'"),
 ])  # fmt: skip
 def test_wrong_choices_are_refused(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):

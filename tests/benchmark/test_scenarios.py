@@ -10,6 +10,7 @@ from kinfold.benchmark.scenarios import SCENARIOS, select
 from kinfold.benchmark.scenarios.baselines import ON_PIXELS, infeasible
 from kinfold.benchmark.scenarios.jule import DEFECTS
 from kinfold.benchmark.scenarios.scenario import HERE, PRETRAINED
+from kinfold.errors import InputError
 
 JULE_SETS = ["umist", "coil20", "coil100", "usps", "mnist-test", "mnist-full", "cmu-pie", "cifar10", "flowers5"]
 
@@ -78,6 +79,9 @@ def test_a_command_selects_the_scenario_it_is_printed_beside() -> None:
 def test_the_table_of_an_algorithm_has_its_baselines() -> None:
     assert [s.id for s in select("jule", "usps")] == ["jule-usps-default", "kmeans-pixels-usps", "gdl-pixels-usps"]
     assert [s.id for s in select("jule", "usps", "paper")] == ["jule-usps-paper"]
+    assert [s.id for s in select("jule-usps-paper")] == ["jule-usps-paper"]
+    with pytest.raises(InputError, match="only='umist'"):
+        select("jule-usps-paper", "umist")
     assert [s.id for s in select("jule", "cifar10", "frozen")] == ["jule-cifar10-frozen"]
     assert {s.variant for s in select("jule", "usps", "all")} == {"default", "paper", "fast"}
     assert [s.id for s in select("gdl-pixels-umist")] == ["gdl-pixels-umist"]

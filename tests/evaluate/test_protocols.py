@@ -80,6 +80,9 @@ def test_a_random_network_has_learnt_nothing(model: Tiny) -> None:
 
 def test_what_cannot_be_judged_is_one_sentence(model: Tiny, tmp_path: Path) -> None:
     images = as_images(digits(240))
+    with pytest.raises(InputError, match="model is Tiny; expected a deep clusterer after fit"):
+        evaluate(Tiny(3), as_images(digits(240)), "knn", Y)
+    assert evaluate(model, digits(240), "knn", Y).rows
     with pytest.raises(InputError, match="protocol is 'magic'; expected one of linear"):
         evaluate(model, images, "magic", Y)
     with pytest.raises(InputError, match="this protocol needs known labels; give --labels"):

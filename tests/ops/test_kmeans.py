@@ -210,6 +210,7 @@ def test_sizes_grow_and_all_rows_are_labelled() -> None:
 @pytest.mark.parametrize(("wrong", "says"), [
     ({"n_clusters": 0}, "n_clusters is 0"),
     ({"n_clusters": 11}, "ask for fewer"),
+    ({"n_clusters": 2.5}, "n_clusters is 2.5 and there are 10 vectors; expected a whole number"),
     ({"form": "cosine"}, "form is 'cosine'"),
     ({"start": "best"}, "start is 'best'"),
     ({"start": np.zeros((2, 9))}, "start has shape"),

@@ -56,6 +56,12 @@ def test_given_sizes_and_weights() -> None:
     np.testing.assert_allclose(found[1:].sum(0), [39 * 0.75, 39 * 0.25, 0], rtol=1e-6)
 
 
+def test_sizes_may_be_a_list() -> None:
+    scores = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    plain = sinkhorn(scores, sizes=[1.0, 3.0], weights=np.ones(6))
+    torch.testing.assert_close(plain, sinkhorn(scores, sizes=torch.tensor([1.0, 3.0])))
+
+
 def test_it_stops_when_the_sizes_are_near() -> None:
     x = scores(50, 3)
     near = sinkhorn(x, epsilon=0.5, n_iterations=1000, tolerance=0.01)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 from kinfold import metrics
-from kinfold.data.images import Images
+from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer
 from kinfold.evaluate import probes
@@ -124,7 +124,7 @@ class Subject:
 
 def evaluate(
     model: DeepClusterer[Any],
-    images: Images,
+    images: Any,
     protocol: str,
     labels: npt.ArrayLike | None = None,
     *,
@@ -138,7 +138,8 @@ def evaluate(
     model
         A fitted estimator, such as `kinfold.load` gives.
     images
-        Images of the shape that the model was fitted on, best those it was fitted on: no label has been used on them.
+        Whatever :func:`kinfold.as_images` reads, of the shape that the model was fitted on, best those it was fitted
+        on: no label has been used on them.
     protocol
         One of `PROTOCOLS`.
     labels
@@ -151,7 +152,7 @@ def evaluate(
     Raises
     ------
     InputError
-        When the protocol is unknown, or the labels or images do not fit it.
+        When the protocol is unknown, the model no fitted one, or the labels or images do not fit it.
 
     Examples
     --------
@@ -166,6 +167,9 @@ def evaluate(
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol is {protocol!r}; expected one of {', '.join(PROTOCOLS)}.")
+    if not isinstance(model, DeepClusterer) or not hasattr(model, "state_"):
+        raise InputError(f"model is {type(model).__name__}; expected a deep clusterer after fit, or kinfold.load(RUN).")
+    images = as_images(images)
     given = images.labels if labels is None else np.asarray(labels)
     if given is not None:
         if given.shape != (len(images),):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kinfold.errors import InputError
 from kinfold.nn.backbones import Network, Sphere, Standardize, chosen, network, pooled_blocks
 
 PAPER_SIDE = 224
@@ -173,6 +174,10 @@ def caron(
     if name == "auto":
         name = chosen(shape)
         name = "small" if name == "convnet" else name
+    known = ("small", "alexnet", "vgg16", "convnet", "perceptron", "efficientnet-lite0")
+    if name not in known and not name.startswith("timm:"):
+        choices = ", ".join(map(repr, ("auto", *known)))
+        raise InputError(f"backbone is {name!r}; expected {choices} or 'timm:NAME'.")
     if name not in ("small", "alexnet", "vgg16") or len(shape) == 1:
         if name in ("small", "alexnet", "vgg16"):
             name = "convnet"  # whose sentence says that vectors need another one

@@ -267,8 +267,9 @@ def kmeans(
     """
     source = as_source(x)
     n, d = source.shape
-    if not 1 <= n_clusters <= n:
-        raise InputError(f"n_clusters is {n_clusters} and there are {n} vectors; expected 1 to {n}: ask for fewer.")
+    if not isinstance(n_clusters, int | np.integer) or not 1 <= n_clusters <= n:
+        what = f"n_clusters is {n_clusters} and there are {n} vectors"
+        raise InputError(f"{what}; expected a whole number from 1 to {n}: ask for fewer.")
     if form not in get_args(Form):
         raise InputError(f"form is {form!r}; expected one of {list(get_args(Form))}.")
     if balanced and form == "gain-shape":

@@ -6,6 +6,7 @@ Cuturi 2013; as labels for learning SeLa (Asano 2020) and SwAV (Caron 2020).
 from __future__ import annotations
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from kinfold.errors import InputError
@@ -15,8 +16,8 @@ def sinkhorn(
     scores: Tensor,
     *,
     epsilon: float = 0.05,
-    sizes: Tensor | None = None,
-    weights: Tensor | None = None,
+    sizes: ArrayLike | Tensor | None = None,
+    weights: ArrayLike | Tensor | None = None,
     n_iterations: int = 3,
     tolerance: float = 0.0,
 ) -> Tensor:
@@ -79,11 +80,11 @@ def _without_weight(plan: Tensor, rows: Tensor, scores: Tensor) -> Tensor:
     return found.to(scores.dtype)
 
 
-def _shares(given: Tensor | None, n: int, name: str) -> Tensor:
+def _shares(given: ArrayLike | Tensor | None, n: int, name: str) -> Tensor:
     """Shares that sum to one ``(n,)`` float64."""
     if given is None:
         return torch.full((n,), 1 / n, dtype=torch.float64)
-    shares = given.detach().double()
+    shares = torch.as_tensor(given).detach().double()
     if shares.shape != (n,) or not bool(torch.isfinite(shares).all()) or bool((shares < 0).any()) or shares.sum() <= 0:
-        raise InputError(f"{name} of shape {tuple(given.shape)} came; expected ({n},), none negative, some above 0.")
+        raise InputError(f"{name} of shape {tuple(shares.shape)} came; expected ({n},), none negative, some above 0.")
     return shares / shares.sum()

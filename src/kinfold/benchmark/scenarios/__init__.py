@@ -78,15 +78,13 @@ def select(name: str, only: str | None = None, preset: str | None = None) -> lis
     >>> [s.id for s in select("jule", only="umist")]
     ['jule-umist-default', 'kmeans-pixels-umist', 'gdl-pixels-umist']
     """
-    if name not in GROUPS:
-        return [scenario(name)]
-    wanted = [s for s in SCENARIOS.values() if s.group == name]
+    wanted = [s for s in SCENARIOS.values() if s.group == name] if name in GROUPS else [scenario(name)]
     if name == "jule":
         tables = [s for s in wanted if s.task == "cluster"]
         wanted = [s for s in tables if preset == "all" or s.variant == (preset or "default")]
         if preset is None:
             wanted += [s for s in SCENARIOS.values() if s.group == "baselines" and s.algorithm in baselines.BESIDE]
-    elif name not in ("baselines", "ablation", "transfer"):  # of which all is one table
+    elif name in GROUPS and name not in ("baselines", "ablation", "transfer"):  # of which all is one table
         if preset is not None:
             wanted = [s for s in wanted if preset in ("all", s.preset)]
         elif any(s.preset == "default" for s in wanted):
