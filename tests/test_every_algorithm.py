@@ -15,6 +15,7 @@ from tests.torchrun import run_twice
 import kinfold.algorithms
 from kinfold.algorithms import _HOME
 from kinfold.checks import ContractError, check_clusterer, clusterer_checks, pictures
+from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer
 from kinfold.results import Clustering
 from kinfold.runtime import Runtime
@@ -45,6 +46,32 @@ CASES = [
 @pytest.mark.parametrize(("algorithm", "check"), CASES)
 def test_the_contract_is_kept(algorithm: type[DeepClusterer], check: Any) -> None:
     check(small(algorithm))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_one_cluster_is_a_result(algorithm: type[DeepClusterer]) -> None:
+    model = small(algorithm)
+    if "n_clusters" not in model.get_params():
+        pytest.skip("learns codes, and is told how many bits")
+    model.set_params(n_clusters=1).fit(pictures(40), runtime=Runtime(device="cpu"))
+    assert set(model.labels_.tolist()) == {0}
+    assert model.predict(pictures(5)).tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_more_clusters_than_a_batch_holds(algorithm: type[DeepClusterer]) -> None:
+    """Learnt all the same, or refused in a sentence where the shares of a batch are what is learnt from."""
+    model = small(algorithm)
+    if not {"n_clusters", "batch_size"} <= set(model.get_params()):
+        pytest.skip("has no batches, or learns codes")
+    model.set_params(n_clusters=9, batch_size=6)
+    try:
+        model.fit(pictures(60), runtime=Runtime(device="cpu"))
+    except InputError as error:
+        assert str(error).startswith("batch_size is 6 for 9 clusters; expected at least ")
+    else:
+        assert model.labels_.shape == (60,)
+        assert 1 < len(set(model.labels_.tolist())) <= 9
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from tests.tiny_run import digits
 
+from kinfold import load
 from kinfold.data import as_images
 from kinfold.data.features import FeatureShards
 
@@ -97,17 +98,13 @@ def test_a_killed_worker_stops_the_run_and_nothing_is_lost(tmp_path: Path) -> No
     assert json.loads((run / "run.json").read_text())["processes"] == 2
 
 
-def test_two_machines_meet_and_work_as_one(tmp_path: Path) -> None:
-    """Two torchruns find each other by their rendezvous, as on two machines that share a folder."""
+def on_two_machines(*arguments: str) -> list[str]:
+    """What two torchruns print that find each other by their rendezvous, as on two machines that share a folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     meet = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}"]
-    machine = [*TORCHRUN, *meet, "--rdzv-id=kinfold", "--local-addr=127.0.0.1"]
-    pixels = digits(60)
-    np.save(tmp_path / "digits.npy", pixels)
-    arguments = ["-m", "kinfold", "embed", str(tmp_path / "digits.npy"), "--out", str(tmp_path / "f")]
-    arguments += ["--part-size", "20", "--image-size", "32"]
+    machine = [*TORCHRUN, *meet, "--rdzv-id=kinfold", "--local-addr=127.0.0.1", "-m", "kinfold"]
     both = [
         subprocess.Popen(
             [*machine, *arguments], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -116,8 +113,28 @@ def test_two_machines_meet_and_work_as_one(tmp_path: Path) -> None:
     ]
     said = [process.communicate(timeout=400) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
-    assert sum("Written: " in out for out, _ in said) == 1
+    return [out for out, _ in said]
+
+
+def test_two_machines_embed_as_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "digits.npy", digits(60))
+    said = on_two_machines(
+        "embed", str(tmp_path / "digits.npy"), "--out", str(tmp_path / "f"), "--part-size", "20", "--image-size", "32"
+    )
+    assert sum("Written: " in out for out in said) == 1
     shards = FeatureShards(tmp_path / "f")
     assert shards.shape == (60, 1280)
     assert [part["rows"] for part in shards.about["parts"]] == [20, 20, 20]
     assert len(as_images(tmp_path / "f")) == 60
+
+
+def test_two_machines_cluster_as_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "digits.npy", digits(200))
+    said = on_two_machines(
+        "cluster", str(tmp_path / "digits.npy"), "--out", str(tmp_path / "run"), "--algorithm", "nat", *SMALL[:3],
+        "--param", "n_epochs=2", "--param", "n_refine=1",
+    )  # fmt: skip
+    assert sum("Written: " in out for out in said) == 1
+    found = load(tmp_path / "run")
+    assert len(found.labels_) == 200
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["processes"] == 2
