@@ -11,6 +11,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
+from kinfold import load
 from kinfold.algorithms.nat import NAT
 from kinfold.algorithms.rotnet import RotNet
 from kinfold.checks import pictures
@@ -51,6 +52,14 @@ def test_a_trunk_with_a_head_takes_one_without(first: Clustering, tmp_path: Path
         assert set(found) == set(first.weights)
         for name, value in found.items():
             torch.testing.assert_close(value, first.weights[name])
+
+
+def test_a_loaded_model_is_fitted_again_without_what_it_began_with(first: Clustering, tmp_path: Path) -> None:
+    small = {**NAT._small(), "n_epochs": 1, "n_refine": 0}
+    NAT(**small, initial=first, random_state=1).fit(pictures()).result_.save(tmp_path / "run")
+    again: NAT = load(tmp_path / "run")
+    assert again.initial is None
+    assert clone(again).fit(pictures()).labels_.shape == again.labels_.shape
 
 
 def test_heads_are_left_as_they_are() -> None:

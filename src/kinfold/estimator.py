@@ -307,6 +307,9 @@ class DeepClusterer(WithPresets, _Learner, ABC, Generic[AnyState]):
         parameters = {name: _tuples(value) for name, value in parameters.items()}
         if isinstance(parameters.get("random_state"), str):  # an object, of which only the draw is known
             parameters["random_state"] = result.run.get("seed")
+        for name in ("initial", "teacher"):  # an object too, and what it gave is in the weights
+            if str(parameters.get(name)).startswith("<"):
+                parameters[name] = None
         return cls(**parameters)._adopt(result)
 
     def __sklearn_tags__(self) -> Any:
