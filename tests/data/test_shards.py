@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import pickle
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -113,6 +117,64 @@ def test_a_damaged_shard_is_one_sentence(tmp_path: Path) -> None:
         list(samples(str(path), []))
     with pytest.raises(InputError, match=r"1\.tar is not there, nor are 1 more; .* names 2 shards"):
         expand(f"{tmp_path}/{{1..2}}.tar")
+
+
+def cut_at_a_member(whole: bytes) -> bytes:
+    return whole[: 3 * (512 + 10240)]
+
+
+def with_a_flipped_header(whole: bytes) -> bytes:
+    content = bytearray(whole)
+    content[3 * (512 + 10240) + 5] ^= 1
+    return bytes(content)
+
+
+def with_a_blank_header(whole: bytes) -> bytes:
+    start = 3 * (512 + 10240)
+    return whole[:start] + bytes(512) + whole[start + 512 :]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize(("damage", "says"), [
+    (cut_at_a_member, "it ends without the end mark of a tar file"),
+    (lambda whole: whole[: 3 * (512 + 10240) + 300], "a header is damaged: truncated header"),
+    (with_a_flipped_header, "a header is damaged: bad checksum"),
+    (with_a_blank_header, "more follows behind its end mark"),
+])  # fmt: skip
+def test_a_shard_that_loses_members_is_never_taken_for_a_whole_one(
+    tmp_path: Path, damage: Callable[[bytes], bytes], says: str, mode: str
+) -> None:
+    path = write_tar(tmp_path / "x.tar", {f"{i}.png": PICTURE.ljust(10240, b"\0") for i in range(6)})
+    pack = {"w": bytes, "w:gz": gzip.compress, "w:bz2": bz2.compress, "w:xz": lzma.compress}[mode]
+    path.write_bytes(pack(path.read_bytes()))
+    assert len(list(samples(str(path), []))) == 6
+    unpack = {"w": bytes, "w:gz": gzip.decompress, "w:bz2": bz2.decompress, "w:xz": lzma.decompress}[mode]
+    path.write_bytes(pack(damage(unpack(path.read_bytes()))))
+    with pytest.raises(InputError, match=rf"x\.tar could not be read to its end \({says}\); replace it and go on"):
+        list(samples(str(path), []))
+    with pytest.raises(InputError, match="could not be read to its end"):
+        as_images(path)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_compressed_shards_are_checked_to_their_last_byte(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = write_tar(tmp_path / "x.tar", {f"{i}.png": PICTURE for i in range(6)})
+    whole = path.read_bytes()
+    path.write_bytes(pack(whole[:2000]) + pack(whole[2000:]))  # as parallel compressors write
+    assert len(list(samples(str(path), []))) == 6
+    for content in (pack(whole)[:-3], pack(whole)[:-12] + b"x" * 12):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="could not be read to its end"):
+            list(samples(str(path), []))
+
+
+def test_one_block_of_zeros_ends_a_shard_and_notes_about_it_are_no_samples(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "x.tar", {"__notes__/1.png": PICTURE, "a.png": PICTURE})
+    content = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(content + bytes(-len(content) % 512 + 512))
+    assert [one.name for one in samples(str(path), [])] == ["x.tar/a.png"]
+    path.write_bytes(bytes(1024))
+    assert not list(samples(str(path), []))
 
 
 def test_what_counts_as_shards(tmp_path: Path) -> None:
