@@ -24,7 +24,7 @@ from kinfold.data import as_images
 from kinfold.data.features import FeatureShards
 from kinfold.embedding import write_features
 from kinfold.errors import InputError, KinfoldError
-from kinfold.runtime import Progress
+from kinfold.runtime import Progress, Runtime
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,8 +70,6 @@ def test_only_what_is_missing_or_damaged_is_written_again(shards: Path, tmp_path
     class Hear(Progress):
         def say(self, sentence: str) -> None:
             said.append(sentence)
-
-    from kinfold.runtime import Runtime
 
     embed(shards, out, resume=True, runtime=Runtime(progress=Hear()))
     assert contents(out) == before
@@ -139,8 +137,6 @@ def test_a_shard_that_vanishes_or_breaks_stops_with_one_sentence(tmp_path: Path)
         def advance(self, n: int = 1) -> None:
             middle.unlink(missing_ok=True)
 
-    from kinfold.runtime import Runtime
-
     with pytest.raises(InputError, match=r"digits-1\.tar is not there any more; put it back and go on"):
         embed(pattern, out, runtime=Runtime(progress=Remove()))
     for cut in (3000, 4096):  # in the middle of a member, and between two
@@ -151,6 +147,74 @@ def test_a_shard_that_vanishes_or_breaks_stops_with_one_sentence(tmp_path: Path)
     assert not (out / "part-000001.npy").exists()
     middle.write_bytes(content)
     np.testing.assert_allclose(embed(pattern, out, resume=True)[:][:, :64], pixels.reshape(15, -1) / 255, atol=5e-4)
+
+
+def hearing() -> tuple[Runtime, list[str]]:
+    """A runtime, and what it says."""
+    said: list[str] = []
+
+    class Hear(Progress):
+        def say(self, sentence: str) -> None:
+            said.append(sentence)
+
+    return Runtime(progress=Hear()), said
+
+
+def test_other_shards_than_before_are_refused_and_those_that_came_back_go_on(tmp_path: Path) -> None:
+    pixels = digit_shards(tmp_path / "s", 4, 5)
+    shards, out = tmp_path / "s", tmp_path / "f"
+    second, last = shards / "digits-1.tar", shards / "digits-3.tar"
+    whole = last.read_bytes()
+    last.write_bytes(whole[:3000])
+    with pytest.raises(InputError, match=r"digits-3\.tar could not be read to its end"):
+        embed(shards, out)
+    second.rename(tmp_path / "elsewhere.tar")
+    with pytest.raises(
+        InputError, match=r"begun with 4 parts, and .*/s has 3 now \(digits-1\.tar is gone\); bring back what"
+    ):
+        embed(shards, out, resume=True)
+    (tmp_path / "elsewhere.tar").rename(second)
+    write_tar(shards / "digits-4.tar", {"x.png": encoded(pixels[0])})
+    with pytest.raises(InputError, match=r"has 5 now \(digits-4\.tar has come\)"):
+        embed(shards, out, resume=True)
+    (shards / "digits-4.tar").rename(shards / "digits-0a.tar")
+    last.rename(shards / "digits-3a.tar")
+    with pytest.raises(InputError, match=r"has 5 now \(digits-3\.tar is gone, and 2 more\)"):
+        embed(shards, out, resume=True)
+    (shards / "digits-0a.tar").unlink()
+    (shards / "digits-3a.tar").unlink()
+    last.write_bytes(whole)
+    np.testing.assert_allclose(embed(shards, out, resume=True)[:][:, :64], pixels.reshape(20, -1) / 255, atol=5e-4)
+    assert [part["source"] for part in json.loads((out / "manifest.json").read_text())["parts"]] == [
+        f"digits-{i}.tar" for i in range(4)
+    ]
+    second.unlink()
+    with pytest.raises(InputError, match=r"digits-1\.tar is gone"):  # of a finished folder too
+        embed(shards, out, resume=True)
+    assert len(FeatureShards(out)) == 20
+
+
+def test_parts_of_a_changed_source_are_written_again(tmp_path: Path) -> None:
+    pixels = digit_shards(tmp_path / "s", 3, 5)
+    embed(tmp_path / "s", tmp_path / "f")
+    write_tar(tmp_path / "s" / "digits-1.tar", {f"{i}.png": encoded(255 - pixels[i]) for i in range(5, 10)})
+    run, said = hearing()
+    found = embed(tmp_path / "s", tmp_path / "f", resume=True, runtime=run)
+    assert said == ["What part-000001 was read from (digits-1.tar) has changed. Writing it again."]
+    np.testing.assert_allclose(found[:][5:10, :64], 1 - pixels[5:10].reshape(5, -1) / 255, atol=5e-4)
+
+    np.save(tmp_path / "a.npy", pixels)
+    embed(tmp_path / "a.npy", tmp_path / "g", part_size=5)
+    (tmp_path / "g" / "part-000002.npy").unlink()
+    np.save(tmp_path / "a.npy", 255 - pixels)
+    os.utime(tmp_path / "a.npy", ns=(1, 1))
+    run, said = hearing()
+    found = embed(tmp_path / "a.npy", tmp_path / "g", part_size=5, resume=True, runtime=run)
+    assert len(said) == 3
+    np.testing.assert_allclose(found[:][:, :64], 1 - pixels.reshape(15, -1) / 255, atol=5e-4)
+    np.save(tmp_path / "a.npy", pixels[:7])
+    with pytest.raises(InputError, match=r"begun with 3 parts, and .*a\.npy has 2 now \(rows from 10 is gone\)"):
+        embed(tmp_path / "a.npy", tmp_path / "g", part_size=5, resume=True)
 
 
 def test_folders_are_not_mixed_up(shards: Path, tmp_path: Path) -> None:
@@ -182,8 +246,6 @@ def test_memory_does_not_grow_with_the_shards(tmp_path: Path) -> None:
         def advance(self, n: int = 1) -> None:
             lines = Path("/proc/self/status").read_text().splitlines()
             resident.append(int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) // 1024)
-
-    from kinfold.runtime import Runtime
 
     net = nn.Sequential(nn.AdaptiveAvgPool2d(96), nn.Flatten())
     source, run = f"{tmp_path}/s-{{00..15}}.tar", Runtime(progress=Watch())

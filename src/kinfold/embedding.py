@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,7 +80,8 @@ def write_features(
     labels
         Whether class folders are known classes, to be kept beside the names.
     resume
-        Go on with what a stopped call has left: parts that are whole are kept, damaged ones are written again.
+        Go on with what a stopped call has left: parts that are whole are kept; those that are damaged, or whose source
+        has changed since, are written again.
     runtime
         Device, precision and processes; several processes share the parts out.
 
@@ -91,7 +92,7 @@ def write_features(
     Raises
     ------
     InputError
-        When the source or the model cannot be used, or the folder holds something else.
+        When the source or the model cannot be used, or the folder holds something else, or was begun with other parts.
     KinfoldError
         When the disk is full; finished parts are kept.
 
@@ -109,6 +110,7 @@ def write_features(
     if run.is_main:
         _claim(folder, about, resume)
         parts = _parts(source, folder, part_size, labels, run)
+        _begin(folder, about, parts.names)
     run.wait()
     if not run.is_main:
         parts = _parts(source, folder, part_size, labels, run)
@@ -129,10 +131,11 @@ def _embed_all(parts: Parts, folder: Path, model: Model, batch_size: int, run: R
     own = range(run.rank, len(parts.names), run.world)
     run.progress.phase("embedding parts", len(own))
     for number in own:
-        if not _is_whole(folder, number, run):
+        origin = parts.origin(number)  # before it is read: a change on the way is found later
+        if not _is_whole(folder, number, origin, run):
             blocks = parts.blocks(number, model.shape, batch_size)
             try:
-                _embed_part(blocks, folder, number, net, model, run)
+                _embed_part(blocks, folder, number, origin, net, model, run)
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -144,7 +147,13 @@ def _embed_all(parts: Parts, folder: Path, model: Model, batch_size: int, run: R
 
 
 def _embed_part(
-    blocks: Iterator[Images], folder: Path, number: int, net: nn.Module, model: Model, run: Runtime
+    blocks: Iterator[Images],
+    folder: Path,
+    number: int,
+    origin: dict[str, Any],
+    net: nn.Module,
+    model: Model,
+    run: Runtime,
 ) -> None:
     """Features of one part, decoding the next block while this one is looked at."""
     writer: PartWriter | None = None
@@ -153,7 +162,7 @@ def _embed_part(
         coming = ahead.submit(next, blocks, None)
         first = coming.result()
         d = d or _width(net, (1,) if first is None else first.shape, run)
-        with PartWriter(folder, number, d) as writer:
+        with PartWriter(folder, number, d, origin) as writer:
             block = first
             while block is not None:
                 coming = ahead.submit(next, blocks, None)
@@ -171,14 +180,17 @@ def _width(net: nn.Module, shape: tuple[int, ...], run: Runtime) -> int:
         return int(net(run.to(torch.zeros(1, *shape))).reshape(1, -1).shape[1])
 
 
-def _is_whole(folder: Path, number: int, run: Runtime) -> bool:
-    """Whether a part needs no work; one that is damaged is said to be written again."""
+def _is_whole(folder: Path, number: int, origin: dict[str, Any], run: Runtime) -> bool:
+    """Whether a part needs no work; one that is damaged, or whose source has changed, is said to be written again."""
     if not (folder / f"{part_name(number)}.json").exists():
         return False
     try:
-        check_part(folder, number)
+        then = check_part(folder, number).get("read_from", {})
     except InputError as error:
         run.progress.say(f"{error} Writing it again.")
+        return False
+    if any(then[key] != origin[key] for key in then.keys() & origin.keys()):
+        run.progress.say(f"What {part_name(number)} was read from ({origin['name']}) has changed. Writing it again.")
         return False
     return True
 
@@ -214,8 +226,30 @@ def _claim(folder: Path, about: dict[str, Any], resume: bool) -> None:
                     f"{folder} was begun with {key} {found.get(key)!r}, not {value!r}; give the same, or another one."
                 )
     folder.mkdir(parents=True, exist_ok=True)
+
+
+def _begin(folder: Path, about: dict[str, Any], names: Sequence[str]) -> None:
+    """Write down what is made and of which parts, or agree that it is what was begun.
+
+    Raises
+    ------
+    InputError
+        When the source had other parts then: a part is known by its number, and would get another's images.
+    """
+    found = read_json(folder, MANIFEST) if (folder / MANIFEST).exists() else {}
+    before = found.get("names") or [part["source"] for part in found.get("parts", [])]
+    if before and before != list(names):
+        known, here = set(before), set(names)
+        changes = [f"{name} is gone" for name in before if name not in here]
+        changes += [f"{name} has come" for name in names if name not in known]
+        more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
+        first = changes[0] if changes else "in another order"
+        raise InputError(
+            f"{folder} was begun with {len(before)} parts, and {about['source']} has {len(names)} now ({first}{more}); "
+            "bring back what there was, or give another folder."
+        )
     head = {"format": FORMAT, "format_version": VERSION, "unfinished": True}
-    write_text(folder / MANIFEST, json.dumps({**head, **about}, indent=1) + "\n")
+    write_text(folder / MANIFEST, json.dumps({**head, **about, "names": list(names)}, indent=1) + "\n")
 
 
 def _model(model: str | Path | DeepClusterer[Any] | nn.Module, image_size: int | None) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -96,6 +97,29 @@ def test_bad_sources_are_one_sentence(tmp_path: Path) -> None:
         list(parts.blocks(0, None, 2))
     with pytest.raises(InputError, match=r"expected vectors of shape \(7,\)"):
         list(parts.blocks(0, (7,), 2))
+
+
+def test_parts_say_what_they_are_read_from(tmp_path: Path) -> None:
+    digit_shards(tmp_path / "shards", 1, 2)
+    with fsspec.open("memory://origin/a.tar", "wb") as file:
+        file.write(b"1234")
+    np.save(tmp_path / "a.npy", np.zeros((4, 2, 2), dtype=np.uint8))
+    (shard,) = (tmp_path / "shards").iterdir()
+    of_shard, of_array = shard.stat(), (tmp_path / "a.npy").stat()
+    listing = tmp_path / "listing"
+    assert parts_of(tmp_path / "shards", listing).origin(0) == {
+        "name": "digits-0.tar",
+        "size": of_shard.st_size,
+        "mtime_ns": of_shard.st_mtime_ns,
+    }
+    assert parts_of("memory://origin/a.tar", listing).origin(0) == {"name": "memory://origin/a.tar", "size": 4}
+    assert parts_of("memory://origin/b.tar", listing).origin(0) == {"name": "memory://origin/b.tar"}
+    assert parts_of(tmp_path / "a.npy", listing, per_part=2).origin(1) == {
+        "name": "rows from 2",
+        "size": of_array.st_size,
+        "mtime_ns": of_array.st_mtime_ns,
+    }
+    assert parts_of(np.zeros((4, 2)), listing).origin(0) == {"name": "rows from 0"}
 
 
 def test_arrays_stay_on_disk(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@
       manifest.json      what made them, how many, one line a part; written last
       part-000000.npy    (rows, d) float16, mapped into memory when read
       part-000000.csv    image, and label where it is known
-      part-000000.json   rows, checksums, what was skipped; written when the part is whole
+      part-000000.json   what it was read from, rows, checksums, what was skipped; written when the part is whole
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ class PartWriter:
         Of the part.
     d
         Columns.
+    origin
+        What the part is made from, to be kept beside it; None where nobody asks.
 
     Examples
     --------
@@ -92,8 +94,8 @@ class PartWriter:
     2
     """
 
-    def __init__(self, folder: Path, number: int, d: int) -> None:
-        self.folder, self.number, self.d = folder, number, d
+    def __init__(self, folder: Path, number: int, d: int, origin: dict[str, Any] | None = None) -> None:
+        self.folder, self.number, self.d, self.origin = folder, number, d, origin
         self.rows = 0
         self.skipped: list[Skipped] = []
         self._files = ExitStack()
@@ -143,6 +145,7 @@ class PartWriter:
         self._files.__exit__(kind, error, trace)
         if kind is None:
             about = {
+                **({} if self.origin is None else {"read_from": self.origin}),
                 "rows": self.rows,
                 "d": self.d,
                 "data": self._sums[0].hexdigest(),

@@ -22,7 +22,7 @@ from kinfold.data.images import ReadingProgress, Skipped
 from kinfold.data.tarstream import DAMAGE, members
 from kinfold.errors import InputError, KinfoldError
 
-__all__ = ["Sample", "expand", "is_shards", "samples", "spooled"]
+__all__ = ["Sample", "expand", "is_shards", "samples", "spooled", "stamp"]
 
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _BESIDE = (".json", ".txt", ".md", ".idx", ".csv")  # what lies beside shards and is none
@@ -166,6 +166,30 @@ def spooled(
     if progress is not None:
         progress.done()
     return [Found(name, whole[a:b]) for name, a, b in zip(names, ends, ends[1:], strict=False)], labels, skipped
+
+
+def stamp(address: str | os.PathLike[str]) -> dict[str, int]:
+    """Size, and time of change of a file on this disk; nothing where the system does not tell.
+
+    Examples
+    --------
+    >>> sorted(stamp(__file__)), stamp("no-such.tar")
+    (['mtime_ns', 'size'], {})
+    """
+    text = os.fspath(address)
+    if "://" not in text:
+        try:
+            found = os.stat(text)
+        except OSError:
+            return {}
+        return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+    with suppress(Exception):  # whatever opens it next says what is wrong with it
+        import fsspec
+
+        files, path = fsspec.core.url_to_fs(text)
+        size = files.size(path)
+        return {} if size is None else {"size": int(size)}
+    return {}
 
 
 def _all(shards: Iterable[str], skipped: list[Skipped], progress: ReadingProgress | None) -> Iterator[Sample]:

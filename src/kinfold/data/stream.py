@@ -15,11 +15,11 @@ import numpy.typing as npt
 from kinfold.data.archives import read_npy
 from kinfold.data.arrays import as_pixels
 from kinfold.data.decode import read_pixels, reason_of
-from kinfold.data.features import is_features
+from kinfold.data.features import MANIFEST, is_features
 from kinfold.data.folder import Found, read_list, walk
 from kinfold.data.images import Images, ReadingProgress, Skipped, as_images
 from kinfold.data.rows import in_threads, pillow_quiet
-from kinfold.data.shards import expand, is_shards, samples
+from kinfold.data.shards import expand, is_shards, samples, stamp
 from kinfold.errors import InputError
 from kinfold.files import written
 
@@ -36,6 +36,10 @@ class Parts(Protocol):
 
     def blocks(self, part: int, shape: Shape | None, size: int) -> Iterator[Images]:
         """Images of one part, at most `size` at a time, all of one shape; what cannot be read is in ``skipped``."""
+        ...
+
+    def origin(self, part: int) -> dict[str, Any]:
+        """What a part is read from: its name, and size and time of change as far as the system tells."""
         ...
 
 
@@ -62,6 +66,10 @@ class Shards:
             skipped.clear()
         if skipped:
             yield decoded([], shape, [], skipped)
+
+    def origin(self, part: int) -> dict[str, Any]:
+        """The shard."""
+        return {"name": self.names[part], **stamp(self.addresses[part])}
 
 
 class Files:
@@ -112,6 +120,10 @@ class Files:
                 tops = [name.split("/")[0] if self.labels and "/" in name else None for name in chunk]
                 yield decoded(found, shape, tops, [])
 
+    def origin(self, part: int) -> dict[str, Any]:
+        """The lines of the listing, which stay what they are."""
+        return {"name": self.names[part]}
+
 
 class Arrays:
     """Rows of an array, which may be a memory map, or of `Images`.
@@ -124,15 +136,17 @@ class Arrays:
         Rows in a part.
     what
         The subject of an error's sentence.
+    file
+        Where the rows are stored, or None.
     """
 
-    def __init__(self, rows: npt.NDArray[Any] | Images, *, per_part: int, what: str) -> None:
+    def __init__(self, rows: npt.NDArray[Any] | Images, *, per_part: int, what: str, file: Path | None = None) -> None:
         if not isinstance(rows, Images) and rows.dtype.kind not in "bf" and rows.dtype not in (np.uint8, np.uint16):
             raise InputError(
                 f"{what} is an array of {rows.dtype}, whose range only a look at all of it would tell; expected uint8, "
                 "uint16, bool or floating point: save it as one of these."
             )
-        self.rows, self.per_part, self.what = rows, per_part, what
+        self.rows, self.per_part, self.what, self.file = rows, per_part, what, file
         self.names: Sequence[str] = [f"rows from {start}" for start in range(0, len(rows), per_part)]
 
     def blocks(self, part: int, shape: Shape | None, size: int) -> Iterator[Images]:
@@ -145,6 +159,10 @@ class Arrays:
                 continue
             pixels, _ = as_pixels(np.asarray(self.rows[start:stop]), shape=shape, what=self.what)
             yield Images(pixels, names=[str(i) for i in range(start, stop)], source=self.what)
+
+    def origin(self, part: int) -> dict[str, Any]:
+        """The file that holds all rows, if they are in one."""
+        return {"name": self.names[part], **({} if self.file is None else stamp(self.file))}
 
 
 def parts_of(
@@ -190,11 +208,14 @@ def parts_of(
         if path.suffix.lower() in (".txt", ".csv") and path.is_file():
             return Files(path, listing, per_part=per_part, labels=labels)
         if path.suffix.lower() == ".npy" and path.is_file():
-            return Arrays(read_npy(path), per_part=per_part, what=path.name)
+            return Arrays(read_npy(path), per_part=per_part, what=path.name, file=path)
     if isinstance(source, np.ndarray) and source.ndim > 1:
         return Arrays(source, per_part=per_part, what=f"array {source.shape}")
     images = as_images(source, labels="from-folders" if labels else None, progress=progress)
-    return Arrays(images, per_part=per_part, what=images.source)
+    file = Path(source).expanduser() if isinstance(source, (str, os.PathLike)) else None
+    if file is not None and is_features(file):
+        file /= MANIFEST
+    return Arrays(images, per_part=per_part, what=images.source, file=file)
 
 
 def decoded(
