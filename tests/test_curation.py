@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.fulldisk import fill_disk
 from torch import nn
 
 from kinfold import FeatureShards, InputError, as_images, curate, write_features
@@ -96,6 +97,21 @@ def test_nothing_is_overwritten_and_a_killed_call_leaves_nothing_behind(features
     (tmp_path / ".other.tmp" / "part-000000.npy").write_bytes(b"half")
     curate(features, tmp_path / "other")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["few", "other"]
+
+
+def test_a_full_disk_leaves_nothing_and_the_same_command_goes_through(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for left in (0, 5000):
+        with monkeypatch.context() as patched:
+            files = fill_disk(patched, left)
+            assert main(["curate", str(features), "--out", str(tmp_path / "few")]) == 1
+            said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "the disk is full. Finished work is kept: make room and give the same command again" in said
+        assert all(file.closed for file in files)
+        assert list(tmp_path.iterdir()) == []
+    assert main(["curate", str(features), "--out", str(tmp_path / "few")]) == 0
 
 
 def test_a_damaged_part_stops_it_before_anything_is_written(features: Path, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.fulldisk import fill_disk
 from tests.tiny import Tiny
 from torch import Tensor, nn
 
 from kinfold import export
 from kinfold.data import Images, as_images
-from kinfold.errors import InputError, KinfoldError
+from kinfold.errors import InputError, KinfoldError, NoRoomError
 from kinfold.locate import files_of, images_of, source_of
 from kinfold.results import Clustering
 
@@ -165,6 +168,32 @@ def test_unsure_images_get_a_folder_of_their_own(photos: Path, tmp_path: Path) -
     del columns["confidence"]
     with pytest.raises(InputError, match="needs the column 'confidence'"):
         export.plan_folders(columns, files_of(photos), tmp_path / "d", min_confidence=0.5)
+
+
+def test_a_full_disk_leaves_whole_files_only_and_the_same_call_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, original = [], shutil.copy2
+
+    def copy(source: Path, target: Path) -> None:
+        if copied:
+            target.write_bytes(source.read_bytes()[:9])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        copied.append(original(source, target))
+
+    columns, dest = columns_of(photos, [0, 0, 0, 1, 0, 1]), tmp_path / "sorted"
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copy2", copy)
+        with pytest.raises(NoRoomError, match="could not be written: the disk is full"):
+            export.write_folders(export.plan_folders(columns, files_of(photos), dest))
+    assert len(tree_of(dest)) == 1
+    assert export.write_folders(export.plan_folders(columns, files_of(photos), dest)) == 5
+    assert sorted(tree_of(dest).values()) == sorted(tree_of(photos).values())
+    with monkeypatch.context() as patched:
+        fill_disk(patched)
+        with pytest.raises(NoRoomError, match=r"t\.csv could not be written: the disk is full"):
+            export.write_csv(columns, tmp_path / "t.csv")
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "sorted"}
 
 
 def test_only_three_ways_are_known() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -14,9 +15,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fulldisk import fill_disk
 from torch import nn
 
-from kinfold.errors import InputError, KinfoldError
+from kinfold.errors import InputError, KinfoldError, NoRoomError
 from kinfold.files import (
     last_checkpoint,
     pack,
@@ -132,6 +134,47 @@ def test_only_the_last_checkpoint_stays(tmp_path: Path) -> None:
     assert path is not None
     assert read_checkpoint(path, None, lambda about: None) == {"number": 3}
     assert last_checkpoint(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("at", ["write", "flush", "rename"])
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, number: int
+) -> None:
+    write_text(tmp_path / "a.csv", "old")
+
+    def full(*_: object) -> None:
+        raise OSError(number, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        files = fill_disk(patched, 0 if at == "write" else 100)
+        patched.setattr(os, "fsync", full if at == "flush" else os.fsync)
+        patched.setattr(Path, "replace", full if at == "rename" else Path.replace)
+        with pytest.raises(
+            NoRoomError, match=r"a\.csv could not be written: the disk is full\. Finished work is kept: make"
+        ):
+            write_text(tmp_path / "a.csv", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert (tmp_path / "a.csv").read_text() == "old"
+    assert [file.closed for file in files] == [True]
+
+
+def test_another_failure_is_told_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "nowhere" / "a.csv", "new")
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(tmp_path, 1, {"number": 1}, {})
+    for left in (0, 60):  # full before the first file of the pair, and before the second
+        with monkeypatch.context() as patched:
+            fill_disk(patched, left)
+            with pytest.raises(NoRoomError, match="could not be written: the disk is full"):
+                write_checkpoint(tmp_path, 2, {"number": 2, "text": "x" * 100}, {})
+        assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
+    path = last_checkpoint(tmp_path)
+    assert path is not None
+    assert read_checkpoint(path, None, lambda about: None) == {"number": 1}
 
 
 def test_what_a_checkpoint_cannot_hold_is_named() -> None:

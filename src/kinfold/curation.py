@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kinfold.data.features import FeatureShards, PartWriter, part_line, part_name, write_manifest
-from kinfold.errors import InputError
+from kinfold.errors import InputError, room_for
 from kinfold.files import read_json, write_text
 from kinfold.ops.deduplicate import deduplicate
 from kinfold.ops.hierarchical_kmeans import Hierarchy, Level, balanced_sample, hierarchical_kmeans
@@ -154,9 +154,26 @@ def _write(
     told: Progress,
 ) -> None:  # fmt: skip
     """The features that are left and the table of the others, under a temporary name until all is there."""
-    work, parts, d = folder.with_name(f".{folder.name}.tmp"), shards.about["parts"], shards.shape[1]
+    work = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(work, ignore_errors=True)  # of a call that was killed
-    work.mkdir(parents=True)
+    try:
+        with room_for(folder):
+            work.mkdir(parents=True)
+        _write_parts(shards, work, kept, twin, cosine, how, told)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    if folder.exists():
+        folder.rmdir()  # it is empty
+    work.rename(folder)
+
+
+def _write_parts(
+    shards: FeatureShards, work: Path, kept: Mask, twin: Ints, cosine: npt.NDArray[np.float64], how: dict[str, Any],
+    told: Progress,
+) -> None:  # fmt: skip
+    """Parts, the table of what was left out, and the manifest."""
+    parts, d = shards.about["parts"], shards.shape[1]
     told.phase("writing features", len(parts))
     table, done = list(shards.table()), []
     for number, (first, last) in enumerate(pairwise(shards.starts.tolist())):
@@ -175,6 +192,3 @@ def _write(
         key: value for key, value in shards.about.items() if key not in ("format", "format_version", "n", "d", "parts")
     }
     write_manifest(work, {**known, "curated": [*known.get("curated", []), how]}, d, done)
-    if folder.exists():
-        folder.rmdir()  # it is empty
-    work.rename(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from kinfold.data.features import (
 )
 from kinfold.data.images import Images
 from kinfold.data.stream import Parts, parts_of
-from kinfold.errors import InputError, KinfoldError
+from kinfold.errors import InputError, NoRoomError
 from kinfold.estimator import DeepClusterer
 from kinfold.files import read_json, weights, write_text
 from kinfold.nn import pretrained
@@ -93,7 +92,7 @@ def write_features(
     ------
     InputError
         When the source or the model cannot be used, or the folder holds something else, or was begun with other parts.
-    KinfoldError
+    NoRoomError
         When the disk is full; finished parts are kept.
 
     Examples
@@ -136,10 +135,8 @@ def _embed_all(parts: Parts, folder: Path, model: Model, batch_size: int, run: R
             blocks = parts.blocks(number, model.shape, batch_size)
             try:
                 _embed_part(blocks, folder, number, origin, net, model, run)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                raise KinfoldError(
+            except NoRoomError as error:
+                raise NoRoomError(
                     f"{folder} has no room left for part {number + 1} of {len(parts.names)}; the parts before it are "
                     "kept: make room and go on with --resume."
                 ) from error

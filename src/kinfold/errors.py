@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["InputError", "KinfoldError"]
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["InputError", "KinfoldError", "NoRoomError", "room_for"]
 
 
 class KinfoldError(Exception):
@@ -28,3 +33,42 @@ class InputError(KinfoldError, ValueError):
     >>> issubclass(InputError, ValueError)
     True
     """
+
+
+class NoRoomError(KinfoldError):
+    """The disk, or what one may use of it, is full.
+
+    Examples
+    --------
+    >>> issubclass(NoRoomError, KinfoldError)
+    True
+    """
+
+
+@contextmanager
+def room_for(path: str | Path) -> Iterator[None]:
+    """Say in one sentence that the disk is full, should it be so while `path` is written.
+
+    Raises
+    ------
+    NoRoomError
+        In place of the OSError of a full disk or an exhausted quota.
+
+    Examples
+    --------
+    >>> with room_for("runs/a/labels.csv"):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+    ...
+    kinfold.errors.NoRoomError: runs/a/labels.csv could not be written: the disk is full. Finished work is kept: make
+    room and give the same command again, with --resume where it has that.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NoRoomError(
+            f"{path} could not be written: the disk is full. Finished work is kept: make room and give the same "
+            "command again, with --resume where it has that."
+        ) from error

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kinfold.errors import InputError, KinfoldError
+from kinfold.errors import InputError, KinfoldError, room_for
 from kinfold.files import safe_join, write_bytes, write_text
 from kinfold.runtime import Progress, Runtime
 
@@ -293,8 +293,9 @@ def write_folders(plan: Plan, how: str = "copy", progress: Progress | None = Non
         progress.phase(f"writing {plan.destination}", len(plan.moves))
     for move in plan.moves:
         try:
-            move.target.parent.mkdir(parents=True, exist_ok=True)
-            _put(move.source, move.target, how)
+            with room_for(move.target):
+                move.target.parent.mkdir(parents=True, exist_ok=True)
+                _put(move.source, move.target, how)
         except FileExistsError as error:
             raise KinfoldError(f"{move.target} appeared meanwhile and was not overwritten; start again.") from error
         except OSError as error:
@@ -313,17 +314,23 @@ def _put(source: Path, target: Path, how: str) -> None:
         target.symlink_to(source.resolve())
     else:
         partial = target.with_name(f".{target.name}.part")
-        shutil.copy2(source, partial)
         try:
-            os.link(partial, target)  # a rename would replace what appeared meanwhile
-        except FileExistsError:
-            raise
-        except OSError:  # a disk without hard links, such as a memory stick
-            if target.exists():
-                raise FileExistsError(target) from None
-            partial.rename(target)
+            shutil.copy2(source, partial)
+            _name(partial, target)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def _name(partial: Path, target: Path) -> None:
+    """Give a whole copy its name; a rename would replace what appeared meanwhile."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links, such as a memory stick
+        if target.exists():
+            raise FileExistsError(target) from None
+        partial.rename(target)
 
 
 def _file_name(name: str, alone: bool) -> str:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kinfold.errors import InputError, KinfoldError
+from kinfold.errors import InputError, KinfoldError, room_for
 
 MAX_JSON = 256 * 2**20
 
@@ -34,7 +34,7 @@ MAX_JSON = 256 * 2**20
 def written(path: str | Path) -> Iterator[BinaryIO]:
     """A file to fill under a temporary name; flushed to disk and renamed at the end: a kill leaves the old or the new.
 
-    Whatever goes wrong on the way, a full disk for one, takes the temporary file with it.
+    Whatever goes wrong on the way takes the temporary file with it; a full disk is told as `room_for` tells it.
 
     Examples
     --------
@@ -48,11 +48,12 @@ def written(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with room_for(path):
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -331,16 +332,20 @@ def _dataclass_in(hint: Any) -> Any:
 
 
 def write_checkpoint(folder: Path, number: int, value: object, about: Mapping[str, Any]) -> None:
-    """Write ``folder/step-NNNNNNNN/`` as one atomic pair of files and delete the older ones."""
+    """Write ``folder/step-NNNNNNNN/`` as one atomic pair of files and delete the older ones, which stay if it fails."""
     arrays: dict[str, Tensor] = {}
     form = pack(value, arrays)
-    folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{number:08d}"
     temporary = folder / f"{final.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    write_bytes(temporary / "state.safetensors", safetensors.torch.save(arrays))
-    write_bytes(temporary / "state.json", json.dumps({"about": about, "form": form}).encode())
+    try:
+        with room_for(final):
+            temporary.mkdir(parents=True)
+        write_bytes(temporary / "state.safetensors", safetensors.torch.save(arrays))
+        write_bytes(temporary / "state.json", json.dumps({"about": about, "form": form}).encode())
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     if final.exists():
         shutil.rmtree(final)
     temporary.rename(final)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fulldisk import fill_disk
 from torch import nn
 
 from kinfold.data import as_images
 from kinfold.data.features import FeatureShards, PartWriter
 from kinfold.embedding import write_features
-from kinfold.errors import InputError, KinfoldError
+from kinfold.errors import InputError, KinfoldError, NoRoomError
 
 ROWS = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float16).astype(np.float32)
 
@@ -106,6 +107,22 @@ def test_an_unfinished_folder_is_refused(own: Path) -> None:
     manifest.write_text('{"format": "other"}')
     with pytest.raises(InputError, match="is of another format"):
         FeatureShards(own)
+
+
+@pytest.mark.parametrize(("left", "file"), [(0, "npy"), (200, "npy"), (300, "npy"), (400, "json")])
+def test_a_full_disk_closes_all_files_and_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int, file: str
+) -> None:
+    with monkeypatch.context() as patched:
+        files = fill_disk(patched, left)
+        with (
+            pytest.raises(NoRoomError, match=rf"part-000000\.{file} could not be written: the disk"),
+            PartWriter(tmp_path, 0, 3) as writer,
+        ):
+            writer.add(ROWS, [str(i) for i in range(len(ROWS))], None)
+    assert files
+    assert all(file.closed for file in files)
+    assert not [path for path in tmp_path.iterdir() if path.suffix in (".json", ".tmp")]
 
 
 def test_numbers_beyond_half_precision_are_refused_and_leave_nothing(tmp_path: Path) -> None:

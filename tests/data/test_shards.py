@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
 import pickle
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from tests.tarshards import digit_shards, encoded, write_tar
 from kinfold.data import as_images
 from kinfold.data.images import Skipped
 from kinfold.data.shards import expand, is_shards, samples
-from kinfold.errors import InputError
+from kinfold.errors import InputError, NoRoomError
 
 PICTURE = encoded(np.zeros((8, 8), dtype=np.uint8))
 
@@ -166,6 +168,15 @@ def test_compressed_shards_are_checked_to_their_last_byte(tmp_path: Path, pack: 
         path.write_bytes(content)
         with pytest.raises(InputError, match="could not be read to its end"):
             list(samples(str(path), []))
+
+
+def test_a_full_folder_for_temporary_files_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(NoRoomError, match="has no room for the pictures of the shards; make room there, or set TMPDIR"):
+        as_images(write_tar(tmp_path / "x.tar", {"a.png": PICTURE}))
 
 
 def test_one_block_of_zeros_ends_a_shard_and_notes_about_it_are_no_samples(tmp_path: Path) -> None:

@@ -102,11 +102,13 @@ class PartWriter:
 
     def __enter__(self) -> Self:
         place = self.folder / part_name(self.number)
-        self._data = self._files.enter_context(written(place.with_suffix(".npy")))
-        self._table = self._files.enter_context(written(place.with_suffix(".csv")))
         self._sums = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
-        self._data.write(_header(0, self.d))
-        self._line(["image", "label"])
+        with ExitStack() as files:  # closes what is open if the disk is full already
+            self._data = files.enter_context(written(place.with_suffix(".npy")))
+            self._table = files.enter_context(written(place.with_suffix(".csv")))
+            self._data.write(_header(0, self.d))
+            self._line(["image", "label"])
+            self._files = files.pop_all()
         return self
 
     def add(self, rows: Features, names: Sequence[str], labels: Sequence[object] | None) -> None:
@@ -139,20 +141,21 @@ class PartWriter:
         self._table.write(content)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is None:
+        if kind is not None:
+            self._files.__exit__(kind, error, trace)
+            return
+        with self._files:
             self._data.seek(0)
             self._data.write(_header(self.rows, self.d))
-        self._files.__exit__(kind, error, trace)
-        if kind is None:
-            about = {
-                **({} if self.origin is None else {"read_from": self.origin}),
-                "rows": self.rows,
-                "d": self.d,
-                "data": self._sums[0].hexdigest(),
-                "table": self._sums[1].hexdigest(),
-                "skipped": [[one.path, one.reason] for one in self.skipped],
-            }
-            write_text(self.folder / f"{part_name(self.number)}.json", json.dumps(about) + "\n")
+        about = {
+            **({} if self.origin is None else {"read_from": self.origin}),
+            "rows": self.rows,
+            "d": self.d,
+            "data": self._sums[0].hexdigest(),
+            "table": self._sums[1].hexdigest(),
+            "skipped": [[one.path, one.reason] for one in self.skipped],
+        }
+        write_text(self.folder / f"{part_name(self.number)}.json", json.dumps(about) + "\n")
 
 
 def check_part(folder: Path, number: int) -> dict[str, Any]:

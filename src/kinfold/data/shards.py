@@ -11,7 +11,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +20,7 @@ from kinfold.data.decode import SUFFIXES as PICTURES
 from kinfold.data.folder import NO_TEXT, Found, is_text, natural_key, shown
 from kinfold.data.images import ReadingProgress, Skipped
 from kinfold.data.tarstream import DAMAGE, members
-from kinfold.errors import InputError, KinfoldError
+from kinfold.errors import InputError, KinfoldError, NoRoomError, room_for
 
 __all__ = ["Sample", "expand", "is_shards", "samples", "spooled", "stamp"]
 
@@ -155,7 +155,7 @@ def spooled(
     skipped: list[Skipped] = []
     if progress is not None:
         progress.phase("reading shards", len(shards))
-    with tempfile.TemporaryFile(prefix="kinfold-") as file:
+    with _room(), tempfile.TemporaryFile(prefix="kinfold-") as file:
         for sample in _all(shards, skipped, progress):
             file.write(sample.data)
             names.append(sample.name)
@@ -166,6 +166,19 @@ def spooled(
     if progress is not None:
         progress.done()
     return [Found(name, whole[a:b]) for name, a, b in zip(names, ends, ends[1:], strict=False)], labels, skipped
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Say it in one sentence when the folder for temporary files is full."""
+    place = tempfile.gettempdir()
+    try:
+        with room_for(place):
+            yield
+    except NoRoomError as error:
+        raise NoRoomError(
+            f"{place} has no room for the pictures of the shards; make room there, or set TMPDIR to a folder that has."
+        ) from error
 
 
 def stamp(address: str | os.PathLike[str]) -> dict[str, int]:
