@@ -217,6 +217,27 @@ def test_parts_of_a_changed_source_are_written_again(tmp_path: Path) -> None:
         embed(tmp_path / "a.npy", tmp_path / "g", part_size=5, resume=True)
 
 
+def test_a_call_that_failed_before_its_first_part_blocks_nothing(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "f"
+    with pytest.raises(InputError, match=r"nosuch\.npy: no such file"):
+        embed(tmp_path / "nosuch.npy", out)
+    assert not out.exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no files"):
+        embed(tmp_path / "empty", out)
+    (tmp_path / "empty" / "1.png").write_bytes(encoded(np.zeros((8, 8), dtype=np.uint8)))
+    with pytest.raises(InputError, match="give image_size"):
+        write_features(tmp_path / "empty", out, nn.Flatten())
+    assert {path.name for path in out.iterdir()} == {"manifest.json", "files.jsonl"}
+    (out / ".part-000000.npy.tmp").write_bytes(b"half")  # of a call that was killed
+    assert len(embed(shards, out)) == 40
+    assert {path.suffix for path in out.iterdir()} == {".json", ".npy", ".csv"}
+    for name in ("files.jsonl", ".files.jsonl.tmp"):  # killed while it listed
+        (tmp_path / name.strip(".")).mkdir()
+        (tmp_path / name.strip(".") / name).write_text('"other.png"\n')
+        assert embed(tmp_path / "empty", tmp_path / name.strip("."), resume=True).shape == (1, 192)
+
+
 def test_folders_are_not_mixed_up(shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "f"
     embed(shards, out)

@@ -197,7 +197,7 @@ def _parts(source: Any, folder: Path, part_size: int, labels: bool, run: Runtime
 
 
 def _claim(folder: Path, about: dict[str, Any], resume: bool) -> None:
-    """Take a folder for these features, or agree that it holds a part of them already.
+    """Agree that a folder is free for these features, or holds a part of them already.
 
     Raises
     ------
@@ -207,9 +207,11 @@ def _claim(folder: Path, about: dict[str, Any], resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder for the features.")
     if folder.exists() and any(folder.iterdir()):
-        if not (folder / MANIFEST).exists():
-            raise InputError(f"{folder} holds files that are no features; give an empty or a new folder.")
-        found = read_json(folder, MANIFEST)
+        found = read_json(folder, MANIFEST) if (folder / MANIFEST).exists() else {}
+        if _holds_no_part(folder, found):
+            if not (resume and _differing(found, about) is None):
+                _forget(folder)
+            return
         if found.get("format") != FORMAT:
             raise InputError(f"{folder} holds files that are no features; give an empty or a new folder.")
         if not resume:
@@ -217,12 +219,30 @@ def _claim(folder: Path, about: dict[str, Any], resume: bool) -> None:
             raise InputError(f"{folder} holds {state}; add --resume to go on, or give another folder.")
         if "curated" in found:
             raise InputError(f"{folder} holds features that kinfold curate has chosen; give another folder.")
-        for key, value in about.items():
-            if found.get(key) != json.loads(json.dumps(value)):
-                raise InputError(
-                    f"{folder} was begun with {key} {found.get(key)!r}, not {value!r}; give the same, or another one."
-                )
-    folder.mkdir(parents=True, exist_ok=True)
+        key = _differing(found, about)
+        if key is not None:
+            raise InputError(
+                f"{folder} was begun with {key} {found.get(key)!r}, not {about[key]!r}; give the same, or another one."
+            )
+
+
+def _differing(found: dict[str, Any], about: dict[str, Any]) -> str | None:
+    """The first thing that a manifest says otherwise."""
+    return next((key for key in about if found.get(key) != json.loads(json.dumps(about[key]))), None)
+
+
+def _holds_no_part(folder: Path, found: dict[str, Any]) -> bool:
+    """Whether a folder holds only what a call leaves that ended, or was killed, before its first part was whole."""
+    names = {path.name for path in folder.iterdir()}
+    if MANIFEST in names:
+        return bool(found.get("unfinished")) and not any(folder.glob("part-*.json"))
+    return names <= {LISTING, f".{LISTING}.tmp", f".{MANIFEST}.tmp"}
+
+
+def _forget(folder: Path) -> None:
+    """Remove what was written for the parts of a source, so that those of another can be begun."""
+    for path in (folder / MANIFEST, folder / LISTING, *folder.glob("part-*"), *folder.glob(".*.tmp")):
+        path.unlink(missing_ok=True)
 
 
 def _begin(folder: Path, about: dict[str, Any], names: Sequence[str]) -> None:
@@ -245,6 +265,7 @@ def _begin(folder: Path, about: dict[str, Any], names: Sequence[str]) -> None:
             f"{folder} was begun with {len(before)} parts, and {about['source']} has {len(names)} now ({first}{more}); "
             "bring back what there was, or give another folder."
         )
+    folder.mkdir(parents=True, exist_ok=True)
     head = {"format": FORMAT, "format_version": VERSION, "unfinished": True}
     write_text(folder / MANIFEST, json.dumps({**head, **about, "names": list(names)}, indent=1) + "\n")
 

@@ -92,11 +92,13 @@ class Files:
         self.listing, self.per_part, self.labels = listing, per_part, labels
         if not listing.exists():
             names = walk(source) if source.is_dir() else iter(read_list(source))
+            listing.parent.mkdir(parents=True, exist_ok=True)
             with written(listing) as file:
                 for name in names:
                     file.write(json.dumps(name).encode() + b"\n")
         self.starts = self._starts()
         if not self.starts:
+            listing.unlink()
             raise InputError(f"{source} holds no files; expected images (JPEG, PNG, WebP, BMP, GIF, TIFF).")
         self.names: Sequence[str] = [f"files from {i * per_part}" for i in range(len(self.starts))]
 
