@@ -99,6 +99,22 @@ def test_nothing_is_overwritten_and_a_killed_call_leaves_nothing_behind(features
     assert sorted(p.name for p in tmp_path.iterdir()) == ["few", "other"]
 
 
+def test_the_command_names_its_own_options_and_what_it_expects(
+    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["curate", str(features), "--out", str(tmp_path / "few"), "--keep-copies"]) == 2
+    said = capsys.readouterr().err
+    assert "--keep-copies leaves nothing to do; give --items N too" in said
+    assert "n_items" not in said
+    assert main(["curate", str(tmp_path / "nosuch"), "--out", str(tmp_path / "few")]) == 1
+    said = capsys.readouterr().err
+    assert "nosuch has no manifest.json; expected a folder of features, written by `kinfold embed ... --out" in said
+    found = curate(features, tmp_path / "few")
+    (tmp_path / "few" / "part-000001.csv").unlink()
+    with pytest.raises(InputError, match="expected a complete folder of features: choose them again with `kinfold cur"):
+        FeatureShards(found.features.folder).verify()
+
+
 def test_a_full_disk_leaves_nothing_and_the_same_command_goes_through(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

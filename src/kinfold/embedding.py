@@ -16,6 +16,7 @@ from torch import nn
 from kinfold.data.features import (
     FORMAT,
     MANIFEST,
+    RESTORE,
     VERSION,
     FeatureShards,
     PartWriter,
@@ -207,7 +208,7 @@ def _claim(folder: Path, about: dict[str, Any], resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder for the features.")
     if folder.exists() and any(folder.iterdir()):
-        found = read_json(folder, MANIFEST) if (folder / MANIFEST).exists() else {}
+        found = read_json(folder, MANIFEST, RESTORE) if (folder / MANIFEST).exists() else {}
         if _holds_no_part(folder, found):
             if not (resume and _differing(found, about) is None):
                 _forget(folder)

@@ -122,8 +122,12 @@ def safe_join(root: str | Path, relative: str) -> Path:
     return joined
 
 
-def regular_file(folder: Path, name: str) -> Path:
-    """Path of a plain file in a run folder.
+RUN = "expected a complete run folder written by Kinfold"
+AGAIN = "restore it or run again"
+
+
+def regular_file(folder: Path, name: str, cure: str = RUN) -> Path:
+    """Path of a plain file in a run folder, or another one whose `cure` ends the sentence.
 
     Raises
     ------
@@ -134,27 +138,27 @@ def regular_file(folder: Path, name: str) -> Path:
     try:
         mode = path.lstat().st_mode
     except OSError:
-        raise InputError(f"{folder} has no {name}; expected a complete run folder written by Kinfold.") from None
+        raise InputError(f"{folder} has no {name}; {cure}.") from None
     if not stat.S_ISREG(mode):
-        raise InputError(f"{path} is not a plain file; expected a run folder as Kinfold writes it.")
+        raise InputError(f"{path} is not a plain file; {cure}.")
     return path
 
 
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """Read a JSON object from a run folder.
+def read_json(folder: Path, name: str, cure: str | None = None) -> dict[str, Any]:
+    """Read a JSON object from a run folder, or another one whose `cure` ends the sentences.
 
     Raises
     ------
     InputError
         If the file is missing, larger than 256 MiB, truncated, or not an object.
     """
-    path = regular_file(folder, name)
+    path = regular_file(folder, name, cure or RUN)
     if path.stat().st_size > MAX_JSON:
         raise InputError(f"{path} is larger than 256 MiB; expected a JSON text written by Kinfold.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        raise InputError(f"{path} is not valid JSON, perhaps cut short; restore it or run again.") from None
+        raise InputError(f"{path} is not valid JSON, perhaps cut short; {cure or AGAIN}.") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} holds a {type(value).__name__}; expected a JSON object written by Kinfold.")
     return value

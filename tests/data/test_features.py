@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests.fulldisk import fill_disk
 from torch import nn
 
 from kinfold.data import as_images
-from kinfold.data.features import FeatureShards, PartWriter
+from kinfold.data.features import FeatureShards, PartWriter, is_features
 from kinfold.embedding import write_features
 from kinfold.errors import InputError, KinfoldError, NoRoomError
 
@@ -85,10 +86,34 @@ def test_a_damaged_part_is_found_by_its_checksum(own: Path, name: str) -> None:
 
 
 def test_a_part_that_vanished_is_one_sentence(own: Path) -> None:
-    (own / "part-000002.npy").unlink()
-    shards = FeatureShards(own)
-    with pytest.raises(InputError, match=r"has no part-000002\.npy"):
-        list(shards.blocks())
+    cure = "expected a complete folder of features: write it again with `kinfold embed ... --resume`"
+    for ending in ("npy", "csv", "json"):
+        content = (own / f"part-000002.{ending}").read_bytes()
+        (own / f"part-000002.{ending}").unlink()
+        with pytest.raises(InputError, match=rf"has no part-000002\.{ending}; {re.escape(cure)}\."):
+            list(FeatureShards(own).blocks())
+        (own / f"part-000002.{ending}").write_bytes(content)
+    (own / "part-000002.json").write_bytes(content[:40])
+    with pytest.raises(
+        InputError, match=r"part-000002\.json is not valid JSON, perhaps cut short; write it again with"
+    ):
+        as_images(own)
+
+
+def test_a_damaged_manifest_is_said_to_be_one(own: Path, tmp_path: Path) -> None:
+    content = (own / "manifest.json").read_bytes()
+    (own / "manifest.json").write_bytes(content[:60])
+    says = r"manifest\.json is not valid JSON, perhaps cut short; restore it, or write the features again into another"
+    with pytest.raises(InputError, match=says):
+        as_images(own)
+    with pytest.raises(InputError, match=says):
+        write_features(ROWS, own, nn.Flatten(), part_size=4, resume=True)
+    (own / "manifest.json").write_bytes(content)
+    np.testing.assert_array_equal(as_images(own).pixels, ROWS)
+    with pytest.raises(InputError, match=r"nosuch has no manifest\.json; expected a folder of features, written by"):
+        FeatureShards(tmp_path / "nosuch")
+    (tmp_path / "manifest.json").write_bytes(content[:60])  # beside no features it may be of anything
+    assert not is_features(tmp_path)
 
 
 def test_a_part_of_another_folder_is_refused(own: Path, tmp_path: Path) -> None:

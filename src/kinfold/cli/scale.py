@@ -157,6 +157,8 @@ def curate(
 
     Example: kinfold curate features/ --out fewer/ --epsilon 0.03 --items 100000
     """
+    if keep_copies and n_items is None:
+        raise typer.BadParameter("--keep-copies leaves nothing to do; give --items N too, or leave --keep-copies out.")
     if processes > 1 and not launch.is_worker():
         launch.relaunch(processes, context.obj["arguments"], verbose=verbose)
         return

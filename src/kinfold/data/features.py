@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = [
-    "FORMAT", "MANIFEST", "VERSION", "FeatureShards", "PartWriter", "check_part", "is_features", "part_line",
-    "part_name", "write_manifest",
+    "FORMAT", "MANIFEST", "RESTORE", "VERSION", "FeatureShards", "PartWriter", "check_part", "is_features", "part_line",
+    "part_name", "read_manifest", "write_manifest",
 ]  # fmt: skip
 
 FORMAT = "kinfold features"
 VERSION = 1
 MANIFEST = "manifest.json"
+WRITE_AGAIN = "write it again with `kinfold embed ... --resume`"  # the command that made the folder, once more
+RESTORE = "restore it, or write the features again into another folder"  # parts alone do not say what made them
 LARGEST = 65504.0  # of half precision
 MOST_OPEN = 64  # parts mapped at a time: systems limit maps, and pages of a map count as memory in use
 
@@ -66,8 +68,26 @@ def is_features(folder: str | os.PathLike[str]) -> bool:
         return False
     try:
         return read_json(Path(folder), MANIFEST).get("format") == FORMAT
-    except InputError:
-        return False
+    except InputError:  # whoever opens them says that the manifest is damaged
+        return os.path.isfile(os.path.join(folder, f"{part_name(0)}.json"))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What made the features of a folder, and how many they are.
+
+    Raises
+    ------
+    InputError
+        When there are none, or the manifest is damaged, or of another format.
+    """
+    if not (folder / MANIFEST).exists():
+        raise InputError(
+            f"{folder} has no {MANIFEST}; expected a folder of features, written by `kinfold embed ... --out {folder}`."
+        )
+    about = read_json(folder, MANIFEST, RESTORE)
+    if about.get("format") != FORMAT or about.get("format_version") != VERSION:
+        raise InputError(f"{folder / MANIFEST} is of another format; expected features written by kinfold.")
+    return about
 
 
 class PartWriter:
@@ -158,8 +178,8 @@ class PartWriter:
         write_text(self.folder / f"{part_name(self.number)}.json", json.dumps(about) + "\n")
 
 
-def check_part(folder: Path, number: int) -> dict[str, Any]:
-    """What a part says about itself, once its checksums are found to be right.
+def check_part(folder: Path, number: int, cure: str = WRITE_AGAIN) -> dict[str, Any]:
+    """What a part says about itself, once its checksums are found to be right; `cure` ends the sentences.
 
     Raises
     ------
@@ -167,10 +187,9 @@ def check_part(folder: Path, number: int) -> dict[str, Any]:
         When a file of it is missing, cut short or not what was written.
     """
     name = part_name(number)
-    cure = "write it again with `kinfold embed ... --resume`"
-    about = read_json(folder, f"{name}.json")
+    about = read_json(folder, _part_file(folder, f"{name}.json", cure).name, cure)
     for ending, key, skip in ((".npy", "data", len(_header(0, 1))), (".csv", "table", 0)):
-        path = regular_file(folder, name + ending)
+        path = _part_file(folder, name + ending, cure)
         digest = hashlib.blake2b(digest_size=16)
         with path.open("rb") as file:
             file.seek(skip)
@@ -242,9 +261,7 @@ class FeatureShards:
 
     def __init__(self, folder: str | Path, *, check: bool = True) -> None:
         self.folder = Path(folder)
-        self.about = read_json(self.folder, MANIFEST)
-        if self.about.get("format") != FORMAT or self.about.get("format_version") != VERSION:
-            raise InputError(f"{self.folder / MANIFEST} is of another format; expected features written by kinfold.")
+        self.about = read_manifest(self.folder)
         if self.about.get("unfinished"):
             raise InputError(f"{self.folder} does not hold all its parts yet; go on with `kinfold embed ... --resume`.")
         sizes = [int(part["rows"]) for part in self.about["parts"]]
@@ -252,6 +269,8 @@ class FeatureShards:
         self.shape = (int(self.starts[-1]), int(self.about["d"]))
         self.dtype = np.dtype(np.float32)
         self._parts: OrderedDict[int, npt.NDArray[np.float16]] = OrderedDict()
+        # What curate has chosen has no command that goes on with it.
+        self._cure = "choose them again with `kinfold curate`" if "curated" in self.about else WRITE_AGAIN
         self._check = check
         self._checked: set[int] = set()
 
@@ -265,20 +284,20 @@ class FeatureShards:
             return self._parts[number]
         said = self.about["parts"][number]
         if self._check and number not in self._checked:
-            found = check_part(self.folder, number)
+            found = check_part(self.folder, number, self._cure)
             if any(found[key] != said[key] for key in ("rows", "data", "table")):
                 raise InputError(
                     f"{self.folder / part_name(number)}.npy is not the part that the manifest names; write the "
                     "features again."
                 )
             self._checked.add(number)
-        path = regular_file(self.folder, f"{part_name(number)}.npy")
+        path = _part_file(self.folder, f"{part_name(number)}.npy", self._cure)
         try:
             rows: npt.NDArray[np.float16] = np.load(path, mmap_mode="r" if said["rows"] else None)
         except (ValueError, OSError) as error:
-            raise InputError(f"{path} is no array ({error}); write it again with `kinfold embed --resume`.") from None
+            raise InputError(f"{path} is no array ({error}); {self._cure}.") from None
         if rows.shape != (said["rows"], self.shape[1]) or rows.dtype != np.float16:
-            raise InputError(f"{path} is {rows.dtype} {rows.shape}, not what the manifest says; write it again.")
+            raise InputError(f"{path} is {rows.dtype} {rows.shape}, not what the manifest says; {self._cure}.")
         self._parts[number] = rows
         if len(self._parts) > MOST_OPEN:
             self._parts.popitem(last=False)
@@ -326,7 +345,7 @@ class FeatureShards:
     def table(self) -> Iterator[tuple[str, str]]:
         """Name and class of every image, in order; the class is empty where it is not known."""
         for number in range(len(self.about["parts"])):
-            path = regular_file(self.folder, f"{part_name(number)}.csv")
+            path = _part_file(self.folder, f"{part_name(number)}.csv", self._cure)
             with path.open(encoding="utf-8", newline="") as file:
                 rows: Iterable[list[str]] = csv.reader(file)
                 yield from ((row[0], row[1]) for row in list(rows)[1:])
@@ -347,6 +366,10 @@ class FeatureShards:
                 progress.advance()
         if progress is not None:
             progress.done()
+
+
+def _part_file(folder: Path, name: str, cure: str) -> Path:
+    return regular_file(folder, name, f"expected a complete folder of features: {cure}")
 
 
 def _header(rows: int, d: int) -> bytes:
