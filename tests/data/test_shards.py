@@ -97,7 +97,7 @@ def test_nothing_is_unpickled_and_nothing_is_run(tmp_path: Path, monkeypatch: py
     images = as_images(write_tar(tmp_path / "x.tar", members))
     assert len(images) == 1
     assert not Path("sprung").exists()
-    with pytest.raises(InputError, match="could not be read"):
+    with pytest.raises(InputError, match="is no address that fsspec opens"):
         list(samples("pipe://touch sprung; cat x.tar", []))
     with pytest.raises(InputError, match=r"pipe:touch sprung; cat x\.tar is not there"):
         expand("pipe:touch sprung; cat x.tar")
@@ -177,6 +177,19 @@ def test_a_full_folder_for_temporary_files_is_one_sentence(tmp_path: Path, monke
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
     with pytest.raises(NoRoomError, match="has no room for the pictures of the shards; make room there, or set TMPDIR"):
         as_images(write_tar(tmp_path / "x.tar", {"a.png": PICTURE}))
+
+
+def test_an_address_that_cannot_be_opened_says_what_is_missing() -> None:
+    fsspec.register_implementation("far", "no_such_package.Far", clobber=True, errtxt="Install farfs to access Far")
+    for address in ("far://bucket/a.tar", "simplecache::far://bucket/a.tar"):
+        with pytest.raises(InputError, match="needs a package that is not installed: Install farfs to access Far; pip"):
+            as_images(address)
+    with pytest.raises(
+        InputError, match=r"is no address that fsspec opens \(Protocol not known: nosuch\); expected a p"
+    ):
+        as_images("nosuch://bucket/{0..1}.tar")
+    with pytest.raises(InputError, match=r"the shard memory://bucket/gone\.tar is not there any more; put it back"):
+        as_images("memory://bucket/gone.tar")
 
 
 def test_one_block_of_zeros_ends_a_shard_and_notes_about_it_are_no_samples(tmp_path: Path) -> None:

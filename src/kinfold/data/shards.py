@@ -134,7 +134,7 @@ def samples(shard: str, skipped: list[Skipped]) -> Iterator[Sample]:
         raise
     except FileNotFoundError as error:
         raise InputError(f"the shard {shard} is not there any more; put it back and go on.") from error
-    except (*DAMAGE, ImportError) as error:
+    except DAMAGE as error:
         said = " ".join(str(error.args[0] if error.args else error).split()) or type(error).__name__
         raise InputError(f"the shard {shard} could not be read to its end ({said}); replace it and go on.") from error
 
@@ -227,7 +227,17 @@ def _open(shard: str) -> Any:
         import fsspec
     except ImportError as error:
         raise InputError(f"{shard} needs fsspec, which is not installed; pip install 'kinfold[webdataset]'.") from error
-    return fsspec.open(shard, "rb").open()
+    try:
+        return fsspec.open(shard, "rb").open()
+    except ImportError as error:
+        raise InputError(
+            f"{shard} needs a package that is not installed: {error}; pip install it and go on."
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{shard} is no address that fsspec opens ({error}); expected a path, or an address such as "
+            "s3://bucket/a.tar or https://host/a.tar."
+        ) from error
 
 
 def _webdataset() -> Any:
