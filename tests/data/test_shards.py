@@ -192,6 +192,16 @@ def test_an_address_that_cannot_be_opened_says_what_is_missing() -> None:
         as_images("memory://bucket/gone.tar")
 
 
+def test_a_brace_without_its_partner_is_one_sentence(tmp_path: Path) -> None:
+    for pattern in ("a-{000..001.tar", "memory://bucket/{0..1}{.tar"):
+        with pytest.raises(
+            InputError, match=r"has a brace without its partner; expected a pattern such as digits-\{000"
+        ):
+            expand(pattern)
+    odd = write_tar(tmp_path / "a-{0.tar", {"a.png": PICTURE})
+    assert expand(odd) == [str(odd)]  # unless a file has that very name
+
+
 def test_one_block_of_zeros_ends_a_shard_and_notes_about_it_are_no_samples(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "x.tar", {"__notes__/1.png": PICTURE, "a.png": PICTURE})
     content = path.read_bytes().rstrip(b"\0")

@@ -67,7 +67,7 @@ def expand(source: str | os.PathLike[str]) -> list[str]:
     Raises
     ------
     InputError
-        When a local one is not there.
+        When a local one is not there, or the braces of a pattern do not pair.
 
     Examples
     --------
@@ -80,11 +80,16 @@ def expand(source: str | os.PathLike[str]) -> list[str]:
     if os.path.isdir(text):
         names = [name for name in os.listdir(text) if name.lower().endswith(ENDINGS)]
         return [os.path.join(text, name) for name in sorted(names, key=natural_key)]
-    if "{" in text:
+    if "{" in text and not os.path.isfile(text):
         _webdataset()
         import braceexpand
 
-        addresses = list(braceexpand.braceexpand(text))
+        try:
+            addresses = list(braceexpand.braceexpand(text))
+        except ValueError as error:  # its UnbalancedBracesError
+            raise InputError(
+                f"{source} has a brace without its partner; expected a pattern such as digits-{{000..099}}.tar."
+            ) from error
     else:
         addresses = [text]
     gone = [address for address in addresses if "://" not in address and not os.path.isfile(address)]
