@@ -238,6 +238,24 @@ def test_a_call_that_failed_before_its_first_part_blocks_nothing(shards: Path, t
         assert embed(tmp_path / "empty", tmp_path / name.strip("."), resume=True).shape == (1, 192)
 
 
+def test_a_source_without_a_picture_is_refused(shards: Path, tmp_path: Path) -> None:
+    out, source = tmp_path / "f", tmp_path / "s"
+    source.mkdir()
+    write_tar(source / "a.tar", {})
+    write_tar(source / "b.tar", {"read.me": b"no picture"})
+    with pytest.raises(InputError, match=r"/s holds no picture; expected JPEG, PNG"):
+        embed(source, out)
+    write_tar(source / "b.tar", {"1.png": b"no picture", "2.png": b"none"})
+    with pytest.raises(
+        InputError, match=r"none of the 2 images of .*/s could be used; the first is b\.tar/1\.png: .+\."
+    ):
+        embed(source, out)
+    assert not list(out.iterdir())
+    write_tar(source / "b.tar", {"1.png": encoded(np.zeros((8, 8), dtype=np.uint8))})
+    found = embed(source, out)  # one shard of several may be empty
+    assert [part["rows"] for part in found.about["parts"]] == [0, 1]
+
+
 def test_folders_are_not_mixed_up(shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "f"
     embed(shards, out)

@@ -92,7 +92,8 @@ def write_features(
     Raises
     ------
     InputError
-        When the source or the model cannot be used, or the folder holds something else, or was begun with other parts.
+        When the source or the model cannot be used, the source holds no picture, or the folder holds something else or
+        was begun with other parts.
     NoRoomError
         When the disk is full; finished parts are kept.
 
@@ -119,6 +120,7 @@ def write_features(
     if run.is_main:
         run.progress.phase("checking features", len(parts.names))
         said = [check_part(folder, number) for number in range(len(parts.names))]
+        _refuse_nothing(said, folder, source_name)
         lines = [part_line(one, name) for one, name in zip(said, parts.names, strict=True)]
         write_manifest(folder, about, said[-1]["d"], lines)
     run.wait()
@@ -238,6 +240,18 @@ def _holds_no_part(folder: Path, found: dict[str, Any]) -> bool:
     if MANIFEST in names:
         return bool(found.get("unfinished")) and not any(folder.glob("part-*.json"))
     return names <= {LISTING, f".{LISTING}.tmp", f".{MANIFEST}.tmp"}
+
+
+def _refuse_nothing(said: Sequence[dict[str, Any]], folder: Path, source: str) -> None:
+    """Raise InputError when no part has a row, and leave the folder to another source."""
+    if any(part["rows"] for part in said):
+        return
+    _forget(folder)
+    skipped = [one for part in said for one in part["skipped"]]
+    if skipped:
+        path, reason = skipped[0]
+        raise InputError(f"none of the {len(skipped)} images of {source} could be used; the first is {path}: {reason}.")
+    raise InputError(f"{source} holds no picture; expected JPEG, PNG, WebP, BMP, GIF or TIFF files.")
 
 
 def _forget(folder: Path) -> None:
