@@ -327,6 +327,24 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(command in said for command in COMMANDS)
 
 
+@pytest.mark.parametrize("command", ["cluster", "embed"])
+def test_help_lists_every_kind_of_source(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for kind in (
+        "folder of images",
+        "text file",
+        ".npz",
+        ".npy",
+        ".h5",
+        "tar shards",
+        "s3://bucket/a.tar",
+        "torchvision",
+    ):
+        assert kind in said
+    assert "a folder of features from `kinfold embed`" in said
+
+
 def test_help_answers_in_half_a_second() -> None:
     # Processor time, so that a busy machine does not fail it; on an idle one the clock says hardly more.
     code = "import os, sys; sys.stdout = open(os.devnull, 'w'); from kinfold.cli import main; main(['--help']); "

@@ -68,7 +68,12 @@ def embed(
         typer.Option(metavar="from-folders", help="Keep class folders as known classes beside the names."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", metavar="", help="Go on where it was stopped; damaged parts are written again.")
+        bool,
+        typer.Option(
+            "--resume",
+            metavar="",
+            help="Go on where it was stopped; parts that are damaged, or whose source has changed, are written again.",
+        ),
     ] = False,
     part_size: Annotated[
         int,
@@ -85,8 +90,6 @@ def embed(
     verbose: Verbose = False,
 ) -> None:
     """Compute features of any number of images and write them as parts with checksums, in memory that does not grow.
-
-    The source may also be tar shards: digits-{000..099}.tar, or an address such as s3://bucket/a-{00..99}.tar.
 
     Examples: kinfold embed photos/ --out features/; kinfold embed 's3://b/{00..99}.tar' --out features/ --model runs/a
     """

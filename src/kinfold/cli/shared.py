@@ -47,7 +47,9 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="A folder of images (subfolders included), a text file with one path a line, a .npz with 'images' (and "
-        "optional 'labels'), a .npy or .npz of features, an .h5 file, or torchvision:NAME.",
+        "optional 'labels'), a .npy or .npz of features, an .h5 file, tar shards (a .tar, a folder of them, "
+        "a-{000..099}.tar, or an address such as s3://bucket/a.tar), a folder of features from `kinfold embed`, or "
+        "torchvision:NAME.",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder written by `kinfold cluster`.")]
