@@ -169,7 +169,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: py
     for left in (0, 60):  # full before the first file of the pair, and before the second
         with monkeypatch.context() as patched:
             fill_disk(patched, left)
-            with pytest.raises(NoRoomError, match="could not be written: the disk is full"):
+            with pytest.raises(NoRoomError, match="step-00000002 could not be written: the disk is full"):
                 write_checkpoint(tmp_path, 2, {"number": 2, "text": "x" * 100}, {})
         assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
     path = last_checkpoint(tmp_path)

@@ -159,7 +159,7 @@ def _write(
     try:
         with room_for(folder):
             work.mkdir(parents=True)
-        _write_parts(shards, work, kept, twin, cosine, how, told)
+            _write_parts(shards, work, kept, twin, cosine, how, told)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise

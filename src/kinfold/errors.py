@@ -47,7 +47,7 @@ class NoRoomError(KinfoldError):
 
 @contextmanager
 def room_for(path: str | Path) -> Iterator[None]:
-    """Say in one sentence that the disk is full, should it be so while `path` is written.
+    """Say in one sentence that the disk is full, if it is while `path` is written; of two, the outer says it.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def room_for(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, NoRoomError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise NoRoomError(
             f"{path} could not be written: the disk is full. Finished work is kept: make room and give the same "

@@ -345,8 +345,8 @@ def write_checkpoint(folder: Path, number: int, value: object, about: Mapping[st
     try:
         with room_for(final):
             temporary.mkdir(parents=True)
-        write_bytes(temporary / "state.safetensors", safetensors.torch.save(arrays))
-        write_bytes(temporary / "state.json", json.dumps({"about": about, "form": form}).encode())
+            write_bytes(temporary / "state.safetensors", safetensors.torch.save(arrays))
+            write_bytes(temporary / "state.json", json.dumps({"about": about, "form": form}).encode())
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
