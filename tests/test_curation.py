@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_nothing_and_the_same_command_goes_through(
             assert main(["curate", str(features), "--out", str(tmp_path / "few")]) == 1
             said = capsys.readouterr().err
         assert said.count("\n") == 1
-        assert f"{tmp_path / 'few'} could not be written: the disk is full. Finished work is kept: make room and" in said
+        assert f"{tmp_path / 'few'} could not be written: the disk is full. Finished work is kept: make room" in said
         assert all(file.closed for file in files)
         assert list(tmp_path.iterdir()) == []
     assert main(["curate", str(features), "--out", str(tmp_path / "few")]) == 0
