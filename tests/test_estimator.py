@@ -234,6 +234,15 @@ class Wild(Tiny):
         return record
 
 
+class Careless(Tiny):
+    """Keeps features of its own making without looking at them."""
+
+    def _round(self, state: State, images: Images, run: Runtime) -> Any:
+        record = super()._round(state, images, run)
+        state.features = torch.full((len(images), 2), float("nan"))
+        return record
+
+
 class Narrow(Tiny):
     """Gives probabilities of too few clusters."""
 
@@ -244,8 +253,10 @@ class Narrow(Tiny):
 
 
 def test_broken_algorithms_are_explained() -> None:
-    with pytest.raises(KinfoldError, match="features contain NaN after the last round"):
+    with pytest.raises(KinfoldError, match="features became NaN or infinite; lower the learning rate"):
         Wild(2, n_rounds=1, random_state=0).fit(pictures(12))
+    with pytest.raises(KinfoldError, match="features contain NaN after the last round"):
+        Careless(2, n_rounds=1, random_state=0).fit(pictures(12))
     with pytest.raises(KinfoldError, match=r"Narrow\._assign gave \(12, 1\) for 12 images; expected"):
         Narrow(2, n_rounds=1, random_state=0).fit(pictures(12))
 
