@@ -42,6 +42,12 @@ def test_another_kind_of_thing_is_refused_by_name(estimator: type[Any], name: st
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_no_image_is_read_for_parameters_that_are_wrong(estimator: type[Any]) -> None:
+    with pytest.raises(InputError, match=r"^width is |^n_atoms is "):
+        estimator(**{"n_atoms" if estimator is CoatesNg else "width": 0}).fit("no-such-folder/of-images")
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_every_number_has_a_range(estimator: type[Any]) -> None:
     known = {**RANGES, **getattr(estimator, "_ranges", {})}
     counted = {name for name, kinds in declared(estimator).items() if {"int", "float"} & set(kinds)}

@@ -154,6 +154,7 @@ class CoatesNg(_Transformer):
             If the images have no patches of this size, too few of them, or nothing to tell apart.
         """
         run = runtime or Runtime()
+        refuse_parameters(self)
         images = self._images(X, run, fitting=True)
         refuse_what_has_no_clusters(images, None)
         self._check_choices(images.shape)
@@ -225,7 +226,6 @@ class CoatesNg(_Transformer):
             "dictionary": (self.dictionary, ENCODINGS),
             "encoding": (self.encoding, ("triangle", "soft", "hard", None)),
         })  # fmt: skip
-        refuse_parameters(self)
         for name in ("contrast", "whitening"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected a number above 0.")
