@@ -27,14 +27,15 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "n_periods": (1, math.inf), "n_positives": (0, math.inf), "n_refine": (0, math.inf), "n_repeats": (1, math.inf),
     "n_rounds": (1, math.inf), "n_steps": (1, math.inf), "n_target_dims": (2, math.inf), "patch_size": (1, math.inf),
     "pool": (1, math.inf), "radius": (0, math.inf), "reassign_every": (0, math.inf), "restarts": (0, math.inf),
-    "small_crops": (0, math.inf), "stride": (1, math.inf), "warm_steps": (0, math.inf), "width": (1, math.inf),
+    "small_crops": (0, math.inf), "stride": (1, math.inf), "warm_epochs": (0, math.inf), "warm_steps": (0, math.inf),
+    "width": (1, math.inf),
     # shares
     "anneal": (0, 1), "jitter": (0, 1), "marginal_rate": (1e-3, 1), "slack": (0, 1), "smallest": (0, 1),
     # lengths, rates and weights
     "gamma": (0, math.inf), "learning_rate": (0, math.inf), "margin": (0, math.inf), "marginal_weight": (0, math.inf),
     "reach": (0, math.inf), "side_weight": (0, math.inf), "threshold": (0, math.inf), "trunk_rate": (0, math.inf),
-    "weight_graph": (0, math.inf), "weight_information": (0, math.inf), "weight_local": (0, math.inf),
-    "weight_marginal": (0, math.inf),
+    "weight_contrast": (0, math.inf), "weight_graph": (0, math.inf), "weight_information": (0, math.inf),
+    "weight_local": (0, math.inf), "weight_marginal": (0, math.inf),
 }  # fmt: skip
 
 WORDS = {

@@ -19,6 +19,7 @@ from kinfold.algorithms.jule import (
     JuleState,
     affinity_triplets,
     sampled_triplets,
+    told_apart,
     weighted_triplets,
 )
 from kinfold.errors import InputError
@@ -206,6 +207,8 @@ def test_new_images_go_where_their_like_went(fitted: tuple[JULE, np.ndarray[Any,
     {"n_clusters": None},
     {"preset": "paper", "unrolling_rate": 0.9},
     {"preset": "fast"},
+    {"weight_contrast": 0.5, "warm_epochs": 2},
+    {"weight_contrast": 1.0, "warm_epochs": 0, "loss": "affinity"},
 ])  # fmt: skip
 def test_every_choice_runs(change: dict[str, Any]) -> None:
     x, _ = digits(200)
@@ -223,6 +226,9 @@ def test_every_choice_runs(change: dict[str, Any]) -> None:
     ({"as_released": ("D2",), "preset": "paper"}, "as_released names"),
     ({"as_released": ("dampening",)}, "goes with preset='paper'"),
     ({"unrolling_rate": 0.0}, "unrolling_rate is 0.0"),
+    ({"weight_contrast": "much"}, "weight_contrast is 'much'"),
+    ({"weight_contrast": 1.0, "preset": "paper"}, "weight_contrast is 1.0 with preset='paper'"),
+    ({"view_strength": "some"}, "view_strength is 'some'"),
     ({"backbone": "resnet9000"}, "resnet9000"),
     ({"n_clusters": 0}, "n_clusters is 0"),
     ({"n_clusters": 500}, "ask for fewer"),
@@ -231,6 +237,46 @@ def test_wrong_choices_are_refused(wrong: dict[str, Any], says: str) -> None:
     x, _ = digits(60)
     with pytest.raises(InputError, match=says):
         JULE(**{"n_clusters": 3, **wrong}).fit(x)
+
+
+# -- photographs without a pretrained network --------------------------------------------------------------------------
+
+
+def photographs(n: int = 60) -> np.ndarray[Any, Any]:
+    """Pictures of coloured noise, every one far from every other ``-> (n, 16, 16, 3)``."""
+    return np.random.default_rng(0).integers(0, 256, (n, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("images", "change", "begins_alone"), [
+    (photographs(), {}, True),
+    (photographs(), {"weight_contrast": 0.0}, False),
+    (photographs()[..., 0], {}, False),  # grey
+    (photographs()[..., 0], {"weight_contrast": 1.0}, True),
+    (np.repeat(photographs(20), 3, axis=0) // 3, {}, False),  # three copies of each
+])  # fmt: skip
+def test_photographs_are_told_apart_first(
+    images: np.ndarray[Any, Any], change: dict[str, Any], begins_alone: bool
+) -> None:
+    shared: dict[str, Any] = {"n_periods": 2, "n_epochs": 1, "n_final": 1, "warm_epochs": 3, "width": 8}
+    model = JULE(n_clusters=4, backbone="convnet", random_state=0, **shared, **change).fit(images)
+    counts = [int(row["n_clusters"]) for row in model.result_.history]
+    assert (counts[:2] == [len(images)] * 2) == begins_alone
+    assert counts[-1] == 4
+    assert model.state_.alone == (3 if begins_alone else 0)
+    assert len(counts) <= model.state_.planned
+    assert (model.state_.planned == 6) == begins_alone
+
+
+def test_rows_of_a_batch_find_their_other_view() -> None:
+    """First views of three images, then second views: 0 with 3, 1 with 4, 2 with 5; images 0 and 1 share a cluster."""
+    x = sphere(6).detach()
+    cosines = x @ x.T / 0.3
+    away = {0: [2, 5], 1: [2, 5], 2: [0, 1, 3, 4]}
+    terms = [
+        torch.logsumexp(cosines[row, [(row + 3) % 6, *away[row % 3]]], 0) - cosines[row, (row + 3) % 6]
+        for row in range(6)
+    ]
+    torch.testing.assert_close(told_apart(x, torch.tensor([8, 8, 2] * 2)), torch.stack(terms).mean())
 
 
 @pytest.mark.skipif("KINFOLD_DATA" not in os.environ, reason="needs the USPS set under KINFOLD_DATA")

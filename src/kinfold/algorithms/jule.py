@@ -13,6 +13,9 @@ that it intends; `as_released` brings back each of its defects. ``preset="defaul
 - batches that hold members of one cluster together, all of a batch's triplets, the mean taken over the active ones;
 - fewer neighbours for small clusters;
 - large images averaged down;
+- photographs without a pretrained network: every image is first a cluster of its own, told from the others under strong
+  views (NT-Xent, Chen 2020), as the nearest photographs in pixels are no likenesses; that loss then stays beside the
+  triplets;
 - training on the final clusters until the labels stop moving;
 - pixels centred for the first graph where that makes neighbours more mutual;
 - Adam with a falling rate, a lower one on pretrained features.
@@ -36,16 +39,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from kinfold.data.images import Images
+from kinfold.data.pretext import strong
 from kinfold.data.sample import by_cluster, shuffled
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
-from kinfold.inputs import refuse_defects, refuse_unknown
+from kinfold.inputs import refuse_defects, refuse_strength, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
 from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
+from kinfold.ops.contrast import contrast
 from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
 from kinfold.ops.pixels import first_graph
@@ -61,6 +66,8 @@ FEWEST, MOST = 10, 20  # neighbours in the graph, when they follow the cluster s
 FROZEN_PACE = 0.2  # of the learning rate, where only a head on a pretrained network learns
 VOTERS = 10  # neighbours that decide about a new image
 MOST_PAIRS = 4096  # positive pairs of a batch that enter the loss
+TEMPERATURE = 0.3  # of the cosines by which images are told apart
+STRONG = 0.8  # views of photographs, of SimCLR's
 
 RELEASED = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
 
@@ -69,15 +76,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {
         "n_periods": 4, "n_epochs": None, "n_final": 6, "batch_size": 256, "learning_rate": 5e-4, "margin": 0.2,
         "gamma": 1.0, "width": 64, "view_strength": "auto", "negatives": "uniform", "center": "auto", "smallest": 0.2,
-        "rebuild": True, "n_neighbors": None, "largest_side": 48, "least_epochs": 2.0,
+        "rebuild": True, "n_neighbors": None, "largest_side": 48, "least_epochs": 2.0, "weight_contrast": "auto",
+        "warm_epochs": 20,
     },
     "paper": {
         "n_periods": None, "n_epochs": 20, "n_final": 0, "batch_size": 100, "learning_rate": 0.01, "margin": 0.2,
         "gamma": 1.0, "width": 50, "view_strength": 0.0, "negatives": "uniform", "center": False, "smallest": 0.0,
-        "rebuild": False, "n_neighbors": 20, "largest_side": None,
+        "rebuild": False, "n_neighbors": 20, "largest_side": None, "weight_contrast": 0.0, "warm_epochs": 0,
     },
 }  # fmt: skip
-PRESETS["fast"] = PRESETS["default"] | {"n_periods": 2, "n_final": 1, "least_epochs": 1.0}
+PRESETS["fast"] = PRESETS["default"] | {"n_periods": 2, "n_final": 1, "least_epochs": 1.0, "warm_epochs": 10}
 
 
 @dataclass
@@ -90,6 +98,10 @@ class JuleState(State):
         The paper's n*; estimated anew each period when the user gave none.
     strength : float
         Of the views, 0 to 1.
+    weight_contrast : float
+        Of telling images apart beside the triplets.
+    alone : int
+        Passes in which every image was a cluster of its own.
     step : int
         Optimiser steps so far, for the learning rate.
     period, final : int
@@ -104,6 +116,8 @@ class JuleState(State):
 
     target: int = 0
     strength: float = 0.0
+    weight_contrast: float = 0.0
+    alone: int = 0
     step: int = 0
     period: int = 0
     final: int = 0
@@ -149,7 +163,13 @@ class JULE(DeepClusterer[JuleState]):
     negatives : {"foreseen", "uniform"}
         Which images of other clusters are pushed away: those that the merge tree does not join, or all.
     view_strength : float or "auto"
-        Of random views; 1 turns by 10 degrees and moves and scales by a tenth, 0 takes images as they are.
+        Of random views; 1 turns by 10 degrees and moves and scales by a tenth, 0 takes images as they are. With
+        `weight_contrast` views are those of `kinfold.data.pretext.strong`.
+    weight_contrast : float or "auto"
+        Of telling every image from those of other clusters, beside the triplets. "auto" takes 1 for colour images that
+        are not near-copies of each other and have no pretrained network, else 0.
+    warm_epochs : int
+        With `weight_contrast`: passes before the first merge in which every image is a cluster of its own.
     center : bool or "auto"
         Subtract the mean image before the first graph.
     width : int
@@ -206,6 +226,8 @@ class JULE(DeepClusterer[JuleState]):
         loss: str = "triplet",
         negatives: str | None = None,
         view_strength: float | str | None = None,
+        weight_contrast: float | str | None = None,
+        warm_epochs: int | None = None,
         center: bool | str | None = None,
         width: int | None = None,
         largest_side: int | None = None,
@@ -232,6 +254,8 @@ class JULE(DeepClusterer[JuleState]):
         self.loss = loss
         self.negatives = negatives
         self.view_strength = view_strength
+        self.weight_contrast = weight_contrast
+        self.warm_epochs = warm_epochs
         self.center = center
         self.width = width
         self.largest_side = largest_side
@@ -242,7 +266,7 @@ class JULE(DeepClusterer[JuleState]):
 
     @classmethod
     def _small(cls) -> dict[str, Any]:
-        return {"n_clusters": 3, "n_periods": 1, "n_epochs": 1.0, "n_final": 1, "backbone": "auto"}
+        return {"n_clusters": 3, "n_periods": 1, "n_epochs": 1.0, "n_final": 1, "backbone": "auto", "warm_epochs": 1}
 
     def _prepare(self, images: Images, run: Runtime) -> Images:
         """Frozen features or smaller images, computed once."""
@@ -251,7 +275,7 @@ class JULE(DeepClusterer[JuleState]):
     # -- the four verbs ------------------------------------------------------------------------------------------------
 
     def _start(self, images: Images, run: Runtime) -> JuleState:
-        """Initial clusters: chains of nearest neighbours on the pixels. And a fresh network."""
+        """A fresh network. Initial clusters: chains of nearest neighbours on the pixels, or every image alone."""
         self._check_choices()
         generator = self._generator()
         pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
@@ -261,14 +285,18 @@ class JULE(DeepClusterer[JuleState]):
         state = JuleState(net, self._optimizer(net), generator, by_size(tree.start), tree=tree, target=target)
         state.facts["pretrained"] = net.pretrained
         state.planned = None if self._set("n_periods") is None else self._set("n_periods") + self._set("n_final")
-        strength = self._set("view_strength")
-        state.strength = self._reach(images, generator, run) if strength == "auto" else float(strength)
+        self._choose_views(state, images, run)
+        if state.weight_contrast > 0:
+            state.labels = np.arange(len(images))
+            state.planned = None if state.planned is None else state.planned + self._set("warm_epochs")
         if tree.n_start <= target:  # nothing to merge or to learn from
             state.labels, state.settled = tree.cut(tree.n_start), True
             state.variants = {"sf": state.labels, "rc": state.labels}
         return state
 
     def _round(self, state: JuleState, images: Images, run: Runtime) -> Record:
+        if state.weight_contrast > 0 and state.alone < self._set("warm_epochs"):
+            return self._tell_apart(state, images, run)
         before, first_time = state.labels, not state.variants
         loss = self._learn(state, images, run)  # backward pass
         released = first_time and "batch-norm" in self.as_released
@@ -296,6 +324,16 @@ class JULE(DeepClusterer[JuleState]):
             self.backbone, shape, width=self._set("width"), largest_side=self._set("largest_side"),
             pooled=self.preset != "paper",
         )  # fmt: skip
+
+    def _tell_apart(self, state: JuleState, images: Images, run: Runtime) -> Record:
+        """A pass in which every image is a cluster of its own; after the last, chains of neighbours are clusters."""
+        loss = self._learn(state, images, run)
+        state.alone += 1
+        if state.alone == self._set("warm_epochs"):
+            near, features = self._look(state, images, run)
+            state.tree, state.target = self._tree(near, features)
+            state.labels = by_size(state.tree.start)
+        return Record(loss, int(state.labels.max()) + 1, {"target": state.target})
 
     # -- forward pass: merge -------------------------------------------------------------------------------------------
 
@@ -373,9 +411,10 @@ class JULE(DeepClusterer[JuleState]):
             apart = tree.cut(min(state.target, tree.n_start))
         triplets = partial(
             self._triplets, labels=torch.from_numpy(state.labels), apart=torch.from_numpy(apart),
-            generator=state.generator, run=run,
+            weight=state.weight_contrast, generator=state.generator, run=run,
         )  # fmt: skip
-        view = None if state.strength == 0 else partial(moved, strength=state.strength)
+        change = strong if state.weight_contrast > 0 else moved
+        view = None if state.strength == 0 else partial(change, strength=state.strength)
         return fit_epoch(state, images, triplets, run, batches=self._batches(state, len(images)), view=view)
 
     def _batches(self, state: JuleState, n: int) -> Iterator[Labels]:
@@ -387,10 +426,13 @@ class JULE(DeepClusterer[JuleState]):
                     self._pace(state, (1 + 1e-4 * state.step) ** -0.75)
                     yield batch
             return
-        total = max(1, round(epochs * n / size))
-        rounds = self._set("n_periods") + self._set("n_final")
+        warm = self._set("warm_epochs") if state.weight_contrast > 0 else 0
+        one = 1 / max(epochs, 1.0)  # of a period, a pass
+        part, passes = (one, 1.0) if state.alone < warm else (1.0, epochs)
+        total = max(1, round(passes * n / size))
+        rounds = warm * one + self._set("n_periods") + self._set("n_final")
         for i, batch in enumerate(by_cluster(state.labels, size, 2, total, state.generator)):
-            done = (state.period + state.final + i / total) / rounds
+            done = (state.alone * one + state.period + state.final + part * i / total) / rounds
             self._pace(state, half_cosine(done, last=0.05))
             yield np.concatenate([batch, batch])  # two views of each
 
@@ -400,23 +442,25 @@ class JULE(DeepClusterer[JuleState]):
 
     def _triplets(
         self, net: nn.Module, index: Labels, x: Tensor, *, labels: Tensor, apart: Tensor,
-        generator: torch.Generator, run: Runtime,
+        weight: float, generator: torch.Generator, run: Runtime,
     ) -> Tensor:  # fmt: skip
         """Loss of a batch, computed on the features of all processes."""
         features = run.gather(net(x))
         same = labels[index].to(features.device)
         far = apart[index].to(features.device)
         with torch.autocast(features.device.type, enabled=False):
-            if self.loss == "affinity":
-                return affinity_triplets(features.float(), same, gamma=self._set("gamma"), n_local=self.n_local)
-            if self.preset == "paper":
+            features = features.float()
+            if self.preset == "paper" and self.loss == "triplet":
                 return sampled_triplets(
-                    features.float(), same, margin=self._set("margin"), gamma=self._set("gamma"), generator=generator,
+                    features, same, margin=self._set("margin"), gamma=self._set("gamma"), generator=generator,
                     anchors_only="anchor-gradient" in self.as_released,
                 )  # fmt: skip
-            return weighted_triplets(
-                features.float(), same, far, margin=self._set("margin"), gamma=self._set("gamma"), generator=generator
-            )
+            if self.loss == "affinity":
+                loss = affinity_triplets(features, same, gamma=self._set("gamma"), n_local=self.n_local)
+            else:
+                margin, gamma = self._set("margin"), self._set("gamma")
+                loss = weighted_triplets(features, same, far, margin=margin, gamma=gamma, generator=generator)
+            return loss if weight == 0 else loss + weight * told_apart(features, same)
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
@@ -438,6 +482,18 @@ class JULE(DeepClusterer[JuleState]):
             torch7_init(net, generator)  # pixels stay as they are
             return
         measure(net, sampled(images, generator, run))
+
+    def _choose_views(self, state: JuleState, images: Images, run: Runtime) -> None:
+        """How strong views are, and whether they must do more than move the image a little."""
+        strength, weight = self._set("view_strength"), self._set("weight_contrast")
+        state.strength = self._reach(images, state.generator, run) if strength == "auto" else float(strength)
+        if weight == "auto":
+            net = cast(Network, state.net)
+            is_photograph = len(images.shape) == 3 and images.shape[0] == 3 and state.strength == 1
+            weight = 1.0 if is_photograph and not net.pretrained else 0.0
+        state.weight_contrast = float(weight)
+        if state.weight_contrast > 0 and strength == "auto":
+            state.strength = STRONG
 
     def _reach(self, images: Images, generator: torch.Generator, run: Runtime) -> float:
         """How strong views may be: see `kinfold.data.views.strength_within`."""
@@ -462,6 +518,14 @@ class JULE(DeepClusterer[JuleState]):
         refuse_unknown({
             "loss": (self.loss, ("triplet", "affinity")), "negatives": (negatives, ("foreseen", "uniform")),
         })  # fmt: skip
+        refuse_strength(self._set("view_strength"))
+        weight = self._set("weight_contrast")
+        if isinstance(weight, str) and weight != "auto":
+            raise InputError(f"weight_contrast is {weight!r}; expected 'auto' or a number, 0 or more.")
+        if self.preset == "paper" and weight != 0:
+            raise InputError(
+                f"weight_contrast is {weight} with preset='paper', which takes one view of each image; take 'default'."
+            )
         refuse_defects(self.as_released, RELEASED, self.preset)
         if self.unrolling_rate is not None and not 0 < self.unrolling_rate <= 1:
             raise InputError(f"unrolling_rate is {self.unrolling_rate}; expected a share above 0, at most 1.")
@@ -510,6 +574,20 @@ def weighted_triplets(
     hinge = functional.relu(gamma * d2[anchor, positive][:, None] - d2[anchor] + margin)
     hinge = hinge * (far[anchor][:, None] != far)
     return hinge.sum() / (hinge > 0).sum().clamp(min=1)
+
+
+def told_apart(features: Tensor, same: Tensor) -> Tensor:
+    """How hard it is to find the other view among those of other clusters ``(2 b, d), (2 b,) -> ()``.
+
+    Parameters
+    ----------
+    features : (2 b, d)
+        First views of a batch's images, then second views in the same order.
+    same : (2 b,) int
+        Clusters.
+    """
+    views = features.reshape(2, -1, features.shape[1]).transpose(0, 1).flatten(0, 1)
+    return contrast(views, TEMPERATURE, same[: len(same) // 2])
 
 
 def sampled_triplets(

@@ -23,13 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from kinfold.data.images import Images
 from kinfold.data.pretext import beside, strong
 from kinfold.errors import InputError
 from kinfold.estimator import Record
 from kinfold.feature_learner import N_FEATURES, CountedState, FeatureLearner
+from kinfold.ops.contrast import contrast
 from kinfold.ops.rotation import together
 from kinfold.parameters import refuse_no_count
 from kinfold.runtime import Runtime
@@ -156,23 +156,3 @@ class SimCLR(FeatureLearner[SimclrState]):
         views = together(projected, run, copies=2)
         with torch.autocast(views.device.type, enabled=False):
             return contrast(views.float(), self.temperature)
-
-
-# -- the equation ------------------------------------------------------------------------------------------------------
-
-
-def contrast(views: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of finding the other view of the same image ``(2 b, d) -> ()``, the paper's NT-Xent.
-
-    Rows 2 i and 2 i + 1 are views of image i. Cosines over the temperature are the logits; a view itself is no choice.
-
-    Examples
-    --------
-    >>> contrast(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), 1.0)  # log(1 + 2 / e)
-    tensor(0.5514)
-    """
-    unit = functional.normalize(views, dim=1)
-    logits = unit @ unit.T / temperature
-    logits = logits.masked_fill(torch.eye(len(views), dtype=torch.bool, device=views.device), -torch.inf)
-    other = torch.arange(len(views), device=views.device) ^ 1
-    return functional.cross_entropy(logits, other)
