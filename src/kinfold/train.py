@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kinfold.data.images import Images
+from kinfold.data.views import strength_within
 from kinfold.errors import KinfoldError
 from kinfold.files import write_bytes
 from kinfold.runtime import Runtime
@@ -47,6 +48,14 @@ def sampled(images: Images, generator: torch.Generator, run: Runtime, *, most: i
     """
     some = np.sort(torch.randperm(len(images), generator=generator)[:most].numpy())
     return pixels(images, some, run).cpu()
+
+
+def view_strength(given: float | str, images: Images, generator: torch.Generator, run: Runtime) -> float:
+    """How strong views are, 0 to 1: as given or, for "auto", as `kinfold.data.views.strength_within` measures it."""
+    if given != "auto":
+        return float(given)
+    some = torch.randperm(len(images), generator=generator)[:10_000].numpy()
+    return strength_within(pixels(images, some, run).cpu(), generator)
 
 
 def flat(images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -65,7 +65,6 @@ FEWEST = 10  # images of a batch for each cluster, below which its table is nois
 WARM_UP = 100  # steps to the full rate
 MEASURED = 10_000  # images from which batch norm takes its statistics
 MOST_ROUNDS = 25  # looks at all images, where the number of epochs is ours to choose
-VIEW_REACH = 1.8  # length of a mild view's move, in distances to the nearest neighbour
 BESIDE = 0.5  # share of second views that are of a neighbour
 JOINED_AT = 0.3  # share of a run at which the overclustering is joined into the main head
 GAIN = 2.0  # spread of the first logits, on features of unit spread
@@ -274,7 +273,7 @@ class IIC(DeepClusterer[IICState]):
         optimizer = torch.optim.Adam(weights, self._set("learning_rate"))
         state = IICState(net, optimizer, generator, np.zeros(n, dtype=np.int64))
         if self.view_strength == "auto":
-            state.strength = views.strength_within(x, generator, reach=VIEW_REACH)
+            state.strength = views.strength_within(x, generator)
         else:
             state.strength = float(self.view_strength)
         state.facts["pretrained"] = net.pretrained

@@ -38,7 +38,7 @@ from torch.nn import functional
 
 from kinfold.data.images import Images
 from kinfold.data.sample import drawn, full_batches, stand_ins
-from kinfold.data.views import moved, strength_within
+from kinfold.data.views import moved
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.inputs import refuse_strength, refuse_unknown
@@ -60,11 +60,10 @@ from kinfold.ops.knn import neighbours
 from kinfold.ops.pixels import first_clusters
 from kinfold.parameters import refuse_no_count
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fall_at_the_end, fit_epoch, flat, pixels, prepared, sampled, set_rate
+from kinfold.train import embed, fall_at_the_end, fit_epoch, flat, pixels, prepared, sampled, set_rate, view_strength
 
 Index = npt.NDArray[np.int64]
 
-VIEW_REACH = 1.8  # length of a view's move, in distances to the nearest neighbour
 PATIENCE = 500  # steps after which a run must be alive
 MOST_RESTARTS = 3
 RAISE = 1.5  # of the penalty, each round in which the constraint does not hold
@@ -294,8 +293,7 @@ class IMSAT(DeepClusterer[ImsatState]):
             if mended:
                 run.progress.say(f"{mended} images have exact duplicates for neighbours; they get the others' radius.")
         self._begin(state, images, run)
-        strength = self._set("view_strength")
-        state.strength = self._reach(images, generator, run) if strength == "auto" else float(strength)
+        state.strength = view_strength(self._set("view_strength"), images, generator, run)
         if self._set("warm_steps") > 0 and self._k > 1:
             self._first_labels(state, images, run)
         return state
@@ -522,11 +520,6 @@ class IMSAT(DeepClusterer[ImsatState]):
         """Mean and spread of the input, and the first weight of the shares."""
         state.weight_marginal = self._set("weight_marginal")
         measure(state.net, sampled(images, state.generator, run))
-
-    def _reach(self, images: Images, generator: torch.Generator, run: Runtime) -> float:
-        """How strong views may be: see `kinfold.data.views.strength_within`."""
-        some = torch.randperm(len(images), generator=generator)[:10_000].numpy()
-        return strength_within(pixels(images, some, run).cpu(), generator, reach=VIEW_REACH)
 
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.Adam([w for w in net.parameters() if w.requires_grad], self._set("learning_rate"))

@@ -228,7 +228,7 @@ class IMSATHash(DeepClusterer[HashState]):
         x = sampled(images, generator, run)
         measure(net, x)
         strength = self._set("view_strength")
-        state.strength = strength_within(x, generator, reach=1.8) if strength == "auto" else float(strength)
+        state.strength = strength_within(x, generator) if strength == "auto" else float(strength)
         return state
 
     def _round(self, state: HashState, images: Images, run: Runtime) -> Record:

@@ -41,7 +41,7 @@ from torch.nn import functional
 from kinfold.data.images import Images
 from kinfold.data.pretext import strong
 from kinfold.data.sample import by_cluster, shuffled
-from kinfold.data.views import moved, strength_within
+from kinfold.data.views import moved
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
@@ -55,13 +55,12 @@ from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
 from kinfold.ops.pixels import first_graph
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, sampled, set_rate
+from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, sampled, set_rate, view_strength
 
 Labels = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
 SETTLED = 0.001  # share of moved labels under which the final rounds end
 SMALL_SET = 4000  # images seen in a period, at least
-VIEW_REACH = 1.8  # length of a view's move, in distances to the nearest neighbour
 FEWEST, MOST = 10, 20  # neighbours in the graph, when they follow the cluster size
 FROZEN_PACE = 0.2  # of the learning rate, where only a head on a pretrained network learns
 VOTERS = 10  # neighbours that decide about a new image
@@ -486,7 +485,7 @@ class JULE(DeepClusterer[JuleState]):
     def _choose_views(self, state: JuleState, images: Images, run: Runtime) -> None:
         """How strong views are, and whether they must do more than move the image a little."""
         strength, weight = self._set("view_strength"), self._set("weight_contrast")
-        state.strength = self._reach(images, state.generator, run) if strength == "auto" else float(strength)
+        state.strength = view_strength(strength, images, state.generator, run)
         if weight == "auto":
             net = cast(Network, state.net)
             is_photograph = len(images.shape) == 3 and images.shape[0] == 3 and state.strength == 1
@@ -494,11 +493,6 @@ class JULE(DeepClusterer[JuleState]):
         state.weight_contrast = float(weight)
         if state.weight_contrast > 0 and strength == "auto":
             state.strength = STRONG
-
-    def _reach(self, images: Images, generator: torch.Generator, run: Runtime) -> float:
-        """How strong views may be: see `kinfold.data.views.strength_within`."""
-        some = torch.randperm(len(images), generator=generator)[:10_000].numpy()
-        return strength_within(pixels(images, some, run).cpu(), generator, reach=VIEW_REACH)
 
     def _rate(self, net: nn.Module) -> float:
         """The learning rate; a gentle one keeps what a pretrained network knows."""

@@ -84,7 +84,7 @@ def moved(x: Tensor, generator: torch.Generator, *, strength: float) -> Tensor:
     return affine(x, generator, degrees=10 * strength, shift=0.1 * strength, scale=0.1 * strength)
 
 
-def strength_within(x: Tensor, generator: torch.Generator, *, reach: float, n_probes: int = 500) -> float:
+def strength_within(x: Tensor, generator: torch.Generator, *, reach: float = 1.8, n_probes: int = 500) -> float:
     """How strong `moved` may be, 0 to 1, to move images `reach` times as far as their nearest neighbours are.
 
     Sequences of near-equal frames (turning objects, aligned faces) get gentle views, handwriting strong ones.
