@@ -17,7 +17,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
 ESTIMATORS: list[type[Any]] = [*(getattr(kinfold, name) for name in names()), CoatesNg, IICSegmentation]
 # Numbers that are checked where they are used, with what they depend on.
 WITH_WORDS = {
-    "n_pseudo_clusters", "n_overclusters", "reassign", "unrolling_rate", "view_strength", "temperature", "contrast",
+    "n_pseudo_clusters", "n_overclusters", "reassign", "unrolling_rate", "contrast",
     "whitening", "image_size",
 }  # fmt: skip
 
@@ -57,6 +57,16 @@ def test_every_number_has_a_range(estimator: type[Any]) -> None:
         value = int(least) - 1 if "int" in declared(estimator)[name] else least - 0.5
         with pytest.raises(InputError, match=rf"^{name} is {value}; expected "):
             estimator(**{name: value}).fit(PICTURES)
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, "strong"])
+def test_a_number_or_auto_says_both(value: Any) -> None:
+    says = rf"^view_strength is {value!r}; expected 'auto' or 0 to 1\."
+    with pytest.raises(InputError, match=says):
+        kinfold.JULE(3, view_strength=value).fit(PICTURES)
+    if not isinstance(value, str):
+        with pytest.raises(InputError, match=rf"^view_strength is {value}; expected 0 to 1\."):
+            kinfold.SimCLR(3, view_strength=value).fit(PICTURES)
 
 
 def test_no_range_is_left_over() -> None:

@@ -100,26 +100,6 @@ def refuse_defects(as_released: Collection[str], known: Collection[str], preset:
         raise InputError(f"as_released goes with preset='paper', but preset is {preset!r}.")
 
 
-def refuse_strength(strength: Any) -> None:
-    """Check how strong views are to be: a share, or "auto".
-
-    Raises
-    ------
-    InputError
-        If it is neither.
-
-    Examples
-    --------
-    >>> refuse_strength("auto")
-    >>> refuse_strength(2.0)
-    Traceback (most recent call last):
-    ...
-    kinfold.errors.InputError: view_strength is 2.0; expected 'auto' or a number from 0 to 1.
-    """
-    if strength != "auto" and not (isinstance(strength, numbers.Real) and 0 <= float(strength) <= 1):
-        raise InputError(f"view_strength is {strength!r}; expected 'auto' or a number from 0 to 1.")
-
-
 def refuse_what_has_no_clusters(images: Images, n_clusters: Any) -> None:
     """Check what no algorithm can cluster.
 

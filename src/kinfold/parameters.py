@@ -17,7 +17,8 @@ import numpy as np
 
 from kinfold.errors import InputError
 
-# Least and most of a number, both included. Where None is allowed it stands for a choice that is made later.
+# Least and most of a number, both included. None stands for a choice that is made later, and the one word that may
+# stand in place of a number is AUTO.
 RANGES: Mapping[str, tuple[float, float]] = {
     # counts
     "batch_size": (2, math.inf), "crop_size": (1, math.inf), "hidden": (1, math.inf), "largest_side": (1, math.inf),
@@ -31,17 +32,19 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "width": (1, math.inf),
     # shares
     "anneal": (0, 1), "jitter": (0, 1), "marginal_rate": (1e-3, 1), "slack": (0, 1), "smallest": (0, 1),
+    "view_strength": (0, 1),
     # lengths, rates and weights
     "gamma": (0, math.inf), "learning_rate": (0, math.inf), "margin": (0, math.inf), "marginal_weight": (0, math.inf),
-    "reach": (0, math.inf), "side_weight": (0, math.inf), "threshold": (0, math.inf), "trunk_rate": (0, math.inf),
-    "weight_contrast": (0, math.inf), "weight_graph": (0, math.inf), "weight_information": (0, math.inf),
-    "weight_local": (0, math.inf), "weight_marginal": (0, math.inf),
+    "reach": (0, math.inf), "side_weight": (0, math.inf), "temperature": (1e-3, math.inf), "threshold": (0, math.inf),
+    "trunk_rate": (0, math.inf), "weight_contrast": (0, math.inf), "weight_graph": (0, math.inf),
+    "weight_information": (0, math.inf), "weight_local": (0, math.inf), "weight_marginal": (0, math.inf),
 }  # fmt: skip
 
 WORDS = {
     "int": "a whole number", "float": "a number", "bool": "True or False", "str": "a word",
     "tuple": "several in a tuple", "Sequence": "several in a list", "None": "None",
 }  # fmt: skip
+AUTO = "auto"
 ELSEWHERE = ("n_clusters", "n_bits", "random_state")  # said with words of their own
 
 
@@ -73,11 +76,16 @@ def refuse_parameters(estimator: Any) -> None:
         if not fits(value, kinds):
             words = [WORDS[kind] for kind in kinds if kind in WORDS]
             raise InputError(f"{name} is {value!r}; expected {' or '.join(words)}.")
-        if name in ranges and isinstance(value, numbers.Real):
-            low, high = ranges[name]
-            if not low <= value <= high:
-                upwards = "or more" if high == math.inf else f"to {high:g}"
-                raise InputError(f"{name} is {value}; expected {low:g} {upwards}.")
+        if name not in ranges:
+            continue
+        low, high = ranges[name]
+        expected = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+        if "str" in kinds:
+            expected = f"{AUTO!r} or {expected}"
+        if isinstance(value, str) and value != AUTO:
+            raise InputError(f"{name} is {value!r}; expected {expected}.")
+        if isinstance(value, numbers.Real) and not low <= value <= high:
+            raise InputError(f"{name} is {value}; expected {expected}.")
 
 
 def refuse_no_count(estimator: Any) -> None:

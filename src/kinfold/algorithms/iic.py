@@ -40,7 +40,7 @@ from kinfold.data.images import Images
 from kinfold.data.sample import even, stand_ins
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.inputs import refuse_defects, refuse_strength, refuse_unknown
+from kinfold.inputs import refuse_defects, refuse_unknown
 from kinfold.nn.backbones import PHOTOGRAPH, Shrink, Sphere, Standardize, chosen, net6c, network, perceptron, shrunk
 from kinfold.nn.edges import Sobel
 from kinfold.nn.residual import net5g
@@ -588,7 +588,6 @@ class IIC(DeepClusterer[IICState]):
             raise InputError(
                 f"n_overclusters is {self.n_overclusters}; expected more than the {self.n_clusters} clusters, or 0."
             )
-        refuse_strength(self.view_strength)
 
 
 # -- the equations -----------------------------------------------------------------------------------------------------

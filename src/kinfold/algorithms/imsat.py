@@ -41,7 +41,7 @@ from kinfold.data.sample import drawn, full_batches, stand_ins
 from kinfold.data.views import moved
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.inputs import refuse_strength, refuse_unknown
+from kinfold.inputs import refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import Heads, NeighborVote, WithHead
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
@@ -532,7 +532,6 @@ class IMSAT(DeepClusterer[ImsatState]):
         refuse_unknown({
             "regularizer": (self.regularizer, ("adversarial", "random")), "final": (final, ("graph", "head")),
         })  # fmt: skip
-        refuse_strength(self._set("view_strength"))
         least = FEWEST * self._k
         if self.batch_size is not None and self.batch_size < least and self._set("marginal_rate") == 1:
             raise InputError(

@@ -30,7 +30,7 @@ from kinfold.data.sample import full_batches
 from kinfold.data.views import moved, strength_within
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
-from kinfold.inputs import refuse_strength, refuse_unknown
+from kinfold.inputs import refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
 from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius, pushed, random_directions
@@ -318,7 +318,6 @@ class IMSATHash(DeepClusterer[HashState]):
         if isinstance(self.n_bits, bool) or not isinstance(self.n_bits, int) or not 1 <= self.n_bits <= MOST_BITS:
             raise InputError(f"n_bits is {self.n_bits!r}; expected a whole number from 1 to {MOST_BITS}.")
         refuse_unknown({"regularizer": (self.regularizer, ("adversarial", "random"))})
-        refuse_strength(self._set("view_strength"))
         if self.batch_size < 10:
             raise InputError(
                 f"batch_size is {self.batch_size}; expected at least 10, or bits cannot be balanced in it."

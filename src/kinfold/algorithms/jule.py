@@ -45,7 +45,7 @@ from kinfold.data.views import moved
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.health import changed
-from kinfold.inputs import refuse_defects, refuse_strength, refuse_unknown
+from kinfold.inputs import refuse_defects, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
@@ -512,10 +512,7 @@ class JULE(DeepClusterer[JuleState]):
         refuse_unknown({
             "loss": (self.loss, ("triplet", "affinity")), "negatives": (negatives, ("foreseen", "uniform")),
         })  # fmt: skip
-        refuse_strength(self._set("view_strength"))
         weight = self._set("weight_contrast")
-        if isinstance(weight, str) and weight != "auto":
-            raise InputError(f"weight_contrast is {weight!r}; expected 'auto' or a number, 0 or more.")
         if self.preset == "paper" and weight != 0:
             raise InputError(
                 f"weight_contrast is {weight} with preset='paper', which takes one view of each image; take 'default'."

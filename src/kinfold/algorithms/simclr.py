@@ -26,7 +26,6 @@ from torch import Tensor, nn
 
 from kinfold.data.images import Images
 from kinfold.data.pretext import beside, strong
-from kinfold.errors import InputError
 from kinfold.estimator import Record
 from kinfold.feature_learner import N_FEATURES, CountedState, FeatureLearner
 from kinfold.ops.contrast import contrast
@@ -124,8 +123,6 @@ class SimCLR(FeatureLearner[SimclrState]):
     def _start(self, images: Images, run: Runtime) -> SimclrState:
         """A fresh network; no image is clustered yet."""
         refuse_no_count(self)
-        if not self.temperature > 0:
-            raise InputError(f"temperature is {self.temperature}; expected a number above 0.")
         generator = self._generator()
         net = self._fresh(images, generator, run)
         projection = nn.Sequential(
