@@ -483,13 +483,18 @@ class JULE(DeepClusterer[JuleState]):
         measure(net, sampled(images, generator, run))
 
     def _choose_views(self, state: JuleState, images: Images, run: Runtime) -> None:
-        """How strong views are, and whether they must do more than move the image a little."""
+        """How strong views are, and whether they have to tell images from each other."""
         strength, weight = self._set("view_strength"), self._set("weight_contrast")
         state.strength = view_strength(strength, images, state.generator, run)
         if weight == "auto":
-            net = cast(Network, state.net)
-            is_photograph = len(images.shape) == 3 and images.shape[0] == 3 and state.strength == 1
-            weight = 1.0 if is_photograph and not net.pretrained else 0.0
+            in_colour = len(images.shape) == 3 and images.shape[0] == 3
+            far_apart = state.strength == 1 and strength == "auto"
+            weight = float(in_colour and far_apart and not cast(Network, state.net).pretrained)
+            if weight > 0:
+                run.progress.say(
+                    "photographs, and no pretrained network: it first learns to tell every image from all others, in "
+                    f"{self._set('warm_epochs')} passes, then the merging begins."
+                )
         state.weight_contrast = float(weight)
         if state.weight_contrast > 0 and strength == "auto":
             state.strength = STRONG
