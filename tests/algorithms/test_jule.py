@@ -207,7 +207,7 @@ def test_new_images_go_where_their_like_went(fitted: tuple[JULE, np.ndarray[Any,
     {"n_clusters": None},
     {"preset": "paper", "unrolling_rate": 0.9},
     {"preset": "fast"},
-    {"weight_contrast": 0.5, "warm_epochs": 2},
+    {"weight_contrast": 0.5, "warm_epochs": 2, "negatives": "foreseen"},
     {"weight_contrast": 1.0, "warm_epochs": 0, "loss": "affinity"},
 ])  # fmt: skip
 def test_every_choice_runs(change: dict[str, Any]) -> None:

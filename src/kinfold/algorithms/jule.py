@@ -277,20 +277,16 @@ class JULE(DeepClusterer[JuleState]):
         """A fresh network. Initial clusters: chains of nearest neighbours on the pixels, or every image alone."""
         self._check_choices()
         generator = self._generator()
-        pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
         net = self._network(self._raw_shape)
         self._begin(net, images, generator, run)
-        tree, target = self._tree(near, pixel)
-        state = JuleState(net, self._optimizer(net), generator, by_size(tree.start), tree=tree, target=target)
+        state = JuleState(net, self._optimizer(net), generator, np.arange(len(images)))
         state.facts["pretrained"] = net.pretrained
         state.planned = None if self._set("n_periods") is None else self._set("n_periods") + self._set("n_final")
         self._choose_views(state, images, run)
-        if state.weight_contrast > 0:
-            state.labels = np.arange(len(images))
-            state.planned = None if state.planned is None else state.planned + self._set("warm_epochs")
-        if tree.n_start <= target:  # nothing to merge or to learn from
-            state.labels, state.settled = tree.cut(tree.n_start), True
-            state.variants = {"sf": state.labels, "rc": state.labels}
+        if state.weight_contrast == 0:
+            self._chain_pixels(state, images)
+        elif state.planned is not None:
+            state.planned += self._set("warm_epochs")
         return state
 
     def _round(self, state: JuleState, images: Images, run: Runtime) -> Record:
@@ -324,6 +320,17 @@ class JULE(DeepClusterer[JuleState]):
             pooled=self.preset != "paper",
         )  # fmt: skip
 
+    # -- before the first merge ----------------------------------------------------------------------------------------
+
+    def _chain_pixels(self, state: JuleState, images: Images) -> None:
+        """Clusters of nearest neighbours on the pixels."""
+        pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
+        state.tree, state.target = self._tree(near, pixel)
+        state.labels = by_size(state.tree.start)
+        if state.tree.n_start <= state.target:  # nothing to merge or to learn from
+            state.labels, state.settled = state.tree.cut(state.tree.n_start), True
+            state.variants = {"sf": state.labels, "rc": state.labels}
+
     def _tell_apart(self, state: JuleState, images: Images, run: Runtime) -> Record:
         """A pass in which every image is a cluster of its own; after the last, chains of neighbours are clusters."""
         loss = self._learn(state, images, run)
@@ -332,7 +339,7 @@ class JULE(DeepClusterer[JuleState]):
             near, features = self._look(state, images, run)
             state.tree, state.target = self._tree(near, features)
             state.labels = by_size(state.tree.start)
-        return Record(loss, int(state.labels.max()) + 1, {"target": state.target})
+        return Record(loss, int(state.labels.max()) + 1)
 
     # -- forward pass: merge -------------------------------------------------------------------------------------------
 
@@ -405,9 +412,8 @@ class JULE(DeepClusterer[JuleState]):
     def _learn(self, state: JuleState, images: Images, run: Runtime) -> float:
         """Train on triplets of the clusters of the moment."""
         apart = state.labels
-        if self._set("negatives") == "foreseen":  # where the merges of the moment lead
-            tree = cast(MergeTree, state.tree)
-            apart = tree.cut(min(state.target, tree.n_start))
+        if self._set("negatives") == "foreseen" and state.tree is not None:  # where the merges of the moment lead
+            apart = state.tree.cut(min(state.target, state.tree.n_start))
         triplets = partial(
             self._triplets, labels=torch.from_numpy(state.labels), apart=torch.from_numpy(apart),
             weight=state.weight_contrast, generator=state.generator, run=run,
