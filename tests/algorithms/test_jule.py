@@ -267,6 +267,14 @@ def test_photographs_are_told_apart_first(
     assert (model.state_.planned == 6) == begins_alone
 
 
+def test_photographs_have_no_final_rounds_unless_asked() -> None:
+    shared: dict[str, Any] = {"n_periods": 2, "n_epochs": 1, "warm_epochs": 1, "width": 8, "random_state": 0}
+    model = JULE(n_clusters=4, backbone="convnet", **shared).fit(photographs())
+    assert [int(row["n_clusters"]) for row in model.result_.history][-1] == 4
+    assert len(model.result_.history) == model.state_.planned == 3
+    np.testing.assert_array_equal(model.result_.variants["rc"], model.result_.variants["sf"])
+
+
 def test_rows_of_a_batch_find_their_other_view() -> None:
     """First views of three images, then second views: 0 with 3, 1 with 4, 2 with 5; images 0 and 1 share a cluster."""
     x = sphere(6).detach()

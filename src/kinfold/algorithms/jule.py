@@ -151,7 +151,8 @@ class JULE(DeepClusterer[JuleState]):
     n_epochs : float, optional
         Passes over the images in each period; None gives small sets more, 4000 / n and at least two.
     n_final : int
-        Most rounds on the final clusters; fewer when under 0.1 % of the labels move.
+        Most rounds on the final clusters; fewer when under 0.1 % of the labels move. None takes the preset's, and none
+        with `weight_contrast`: those clusters are too impure to learn from.
     batch_size : int
     learning_rate : float
         None takes the preset's, a fifth of it for the head on a pretrained network.
@@ -281,16 +282,15 @@ class JULE(DeepClusterer[JuleState]):
         self._begin(net, images, generator, run)
         state = JuleState(net, self._optimizer(net), generator, np.arange(len(images)))
         state.facts["pretrained"] = net.pretrained
-        state.planned = None if self._set("n_periods") is None else self._set("n_periods") + self._set("n_final")
         self._choose_views(state, images, run)
+        if self._set("n_periods") is not None:
+            state.planned = self._warm(state) + self._set("n_periods") + self._last(state)
         if state.weight_contrast == 0:
             self._chain_pixels(state, images)
-        elif state.planned is not None:
-            state.planned += self._set("warm_epochs")
         return state
 
     def _round(self, state: JuleState, images: Images, run: Runtime) -> Record:
-        if state.weight_contrast > 0 and state.alone < self._set("warm_epochs"):
+        if state.alone < self._warm(state):
             return self._tell_apart(state, images, run)
         before, first_time = state.labels, not state.variants
         loss = self._learn(state, images, run)  # backward pass
@@ -298,12 +298,12 @@ class JULE(DeepClusterer[JuleState]):
         near, features = self._look(state, images, run, released=released)
         if first_time:  # forward pass: the next slice of merges
             self._merge_slice(state, near, features)
-        if state.variants and (not first_time or self._set("n_final") == 0):  # once more, from scratch
+        if state.variants and (not first_time or self._last(state) == 0):  # once more, from scratch
             if released:
                 near, features = self._look(state, images, run)
             self._cluster_again(state, near, features)
             moves = changed(before, state.labels)
-            state.settled = moves < SETTLED or state.final >= self._set("n_final")
+            state.settled = moves < SETTLED or state.final >= self._last(state)
             state.features = torch.from_numpy(features)
         return Record(loss, int(state.labels.max()) + 1, {"target": state.target, "recall": near.recall})
 
@@ -335,7 +335,7 @@ class JULE(DeepClusterer[JuleState]):
         """A pass in which every image is a cluster of its own; after the last, chains of neighbours are clusters."""
         loss = self._learn(state, images, run)
         state.alone += 1
-        if state.alone == self._set("warm_epochs"):
+        if state.alone == self._warm(state):
             near, features = self._look(state, images, run)
             state.tree, state.target = self._tree(near, features)
             state.labels = by_size(state.tree.start)
@@ -431,11 +431,11 @@ class JULE(DeepClusterer[JuleState]):
                     self._pace(state, (1 + 1e-4 * state.step) ** -0.75)
                     yield batch
             return
-        warm = self._set("warm_epochs") if state.weight_contrast > 0 else 0
+        warm = self._warm(state)
         one = 1 / max(epochs, 1.0)  # of a period, a pass
         part, passes = (one, 1.0) if state.alone < warm else (1.0, epochs)
         total = max(1, round(passes * n / size))
-        rounds = warm * one + self._set("n_periods") + self._set("n_final")
+        rounds = warm * one + self._set("n_periods") + self._last(state)
         for i, batch in enumerate(by_cluster(state.labels, size, 2, total, state.generator)):
             done = (state.alone * one + state.period + state.final + part * i / total) / rounds
             self._pace(state, half_cosine(done, last=0.05))
@@ -476,6 +476,14 @@ class JULE(DeepClusterer[JuleState]):
             return int(given)
         fifteenth = n / (15 * self.n_clusters) if self.n_clusters else FEWEST
         return int(min(max(fifteenth, FEWEST), MOST))
+
+    def _warm(self, state: JuleState) -> int:
+        """Passes before the first merge in which every image is a cluster of its own."""
+        return int(self._set("warm_epochs")) if state.weight_contrast > 0 else 0
+
+    def _last(self, state: JuleState) -> int:
+        """Most rounds on the final clusters: none for photographs, whose labels would not settle."""
+        return 0 if state.weight_contrast > 0 and self.n_final is None else int(self._set("n_final"))
 
     def _epochs(self, n: int) -> float:
         epochs = self._set("n_epochs")
