@@ -35,6 +35,8 @@ def test_the_ablation_has_a_row_a_change() -> None:
         result("ablation-umist-released-x", "umist", 0.8, preset="paper", parameters={"as_released": ["x"]}),
     )
     text = jule.ablation(found)
+    photographs = result("ablation-cifar10-final-rounds", "cifar10", 0.3, preset="default", parameters={"n_final": 6})
+    assert "CIFAR-10 ACC" in jule.ablation(by_id(photographs)) and "CIFAR-10" not in text
     assert row(text, "**preset default**") == ["**preset default**", "", "0.950 ± 0.012", "—"]
     assert row(text, "**preset fast**") == ["**preset fast**", "", "—", "—"]
     assert row(text, "no views") == ["no views", "`view_strength=0.0`", "0.910 ± 0.012", "0.990 ± 0.012"]

@@ -34,6 +34,11 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "gamma-two": {"gamma": 2.0},
     "narrower": {"width": 50},
 }
+# And what photographs without a pretrained network get in the default preset.
+OF_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
+    "not-told-apart": {"weight_contrast": 0.0},
+    "final-rounds": {"n_final": 6},
+}
 DEFECTS = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
 
 
@@ -83,6 +88,9 @@ def ablations() -> Iterator[Scenario]:
     for name in ABLATED:
         for change, parameters in ABLATIONS.items():
             yield Scenario(f"ablation-{name}-{change}", "ablation", "cluster", "JULE", name, "fast", parameters)
+    for change, parameters in OF_PHOTOGRAPHS.items():
+        parameters = _backbone("cifar10", "default") | parameters
+        yield Scenario(f"ablation-cifar10-{change}", "ablation", "cluster", "JULE", "cifar10", "default", parameters)
     for name in WITH_DEFECTS:
         joined = {"smallest": 0.2}
         yield Scenario(f"ablation-{name}-stray-groups-join", "ablation", "cluster", "JULE", name, "paper", joined)

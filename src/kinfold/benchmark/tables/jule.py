@@ -136,16 +136,17 @@ def ablation(results: Results) -> str:
     if not found:
         return not_measured("kinfold benchmark ablation --data DIR")
     sets = [name for name in HERE if any(r["dataset"] == name for r in found.values())]
+    score = {name: "acc" if name in published.ACC_GOALS else "nmi" for name in sets}
     rows = []
     for preset in ("default", "fast", "paper"):
         of_preset = {i.removeprefix(f"ablation-{r['dataset']}-"): r for i, r in found.items() if r["preset"] == preset}
         if of_preset or preset == "default":  # the default stands above, to compare
-            whole = [metric(results.get(f"jule-{name}-{preset}"), "nmi") for name in sets]
+            whole = [metric(results.get(f"jule-{name}-{preset}"), score[name]) for name in sets]
             rows.append([f"**preset {preset}**", "", *whole])
         for what, one in of_preset.items():
-            values = [metric(found.get(f"ablation-{name}-{what}"), "nmi") for name in sets]
+            values = [metric(found.get(f"ablation-{name}-{what}"), score[name]) for name in sets]
             rows.append([what.replace("-", " "), change(one["parameters"]), *values])
-    head = ["change", "parameters", *(f"{SETS[name].title} NMI" for name in sets)]
+    head = ["change", "parameters", *(f"{SETS[name].title} {score[name].upper()}" for name in sets)]
     return table(head, rows) + _notes(rows, "kinfold benchmark ablation --data DIR", "ablation-*.json")
 
 
