@@ -76,7 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_periods": 4, "n_epochs": None, "n_final": 6, "batch_size": 256, "learning_rate": 5e-4, "margin": 0.2,
         "gamma": 1.0, "width": 64, "view_strength": "auto", "negatives": "uniform", "center": "auto", "smallest": 0.2,
         "rebuild": True, "n_neighbors": None, "largest_side": 48, "least_epochs": 2.0, "weight_contrast": "auto",
-        "warm_epochs": 20,
+        "warm_epochs": 30,
     },
     "paper": {
         "n_periods": None, "n_epochs": 20, "n_final": 0, "batch_size": 100, "learning_rate": 0.01, "margin": 0.2,
