@@ -50,12 +50,18 @@ def sampled(images: Images, generator: torch.Generator, run: Runtime, *, most: i
     return pixels(images, some, run).cpu()
 
 
-def view_strength(given: float | str, images: Images, generator: torch.Generator, run: Runtime) -> float:
-    """How strong views are, 0 to 1: as given or, for "auto", as `kinfold.data.views.strength_within` measures it."""
+def view_strength(
+    given: float | str, images: Images, generator: torch.Generator, run: Runtime, *, x: Tensor | None = None
+) -> float:
+    """How strong views are, 0 to 1: as given or, for "auto", as `kinfold.data.views.strength_within` measures it.
+
+    On `x`, where some of the images have been read already.
+    """
     if given != "auto":
         return float(given)
-    some = torch.randperm(len(images), generator=generator)[:10_000].numpy()
-    return strength_within(pixels(images, some, run).cpu(), generator)
+    if x is None:
+        x = pixels(images, torch.randperm(len(images), generator=generator)[:10_000].numpy(), run).cpu()
+    return strength_within(x, generator)
 
 
 def flat(images: Images) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -51,7 +51,7 @@ from kinfold.ops.joint import coarsened, joint_table, paired_table, table_inform
 from kinfold.ops.knn import neighbours
 from kinfold.parameters import refuse_no_count
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fit_epoch, flat, half_cosine, pixels, prepared, set_rate, through
+from kinfold.train import embed, fit_epoch, flat, half_cosine, pixels, prepared, set_rate, through, view_strength
 
 Index = npt.NDArray[np.int64]
 View = Callable[[Tensor, torch.Generator], Tensor]
@@ -272,10 +272,7 @@ class IIC(DeepClusterer[IICState]):
         weights = [w for name, w in net.named_parameters() if not name.startswith("front.")]
         optimizer = torch.optim.Adam(weights, self._set("learning_rate"))
         state = IICState(net, optimizer, generator, np.zeros(n, dtype=np.int64))
-        if self.view_strength == "auto":
-            state.strength = views.strength_within(x, generator)
-        else:
-            state.strength = float(self.view_strength)
+        state.strength = view_strength(self.view_strength, images, generator, run, x=x)
         state.facts["pretrained"] = net.pretrained
         if self._set("n_positives") > 0:
             near = neighbours(flat(images), self._set("n_positives"))

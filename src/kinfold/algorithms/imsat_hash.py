@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from kinfold.data.images import Images
 from kinfold.data.sample import full_batches
-from kinfold.data.views import moved, strength_within
+from kinfold.data.views import moved
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.inputs import refuse_unknown
@@ -38,7 +38,7 @@ from kinfold.ops.batch_norm import probing
 from kinfold.ops.information import EPS
 from kinfold.ops.knn import neighbours
 from kinfold.runtime import Runtime
-from kinfold.train import embed, fall_at_the_end, fit_epoch, flat, prepared, sampled, set_rate
+from kinfold.train import embed, fall_at_the_end, fit_epoch, flat, prepared, sampled, set_rate, view_strength
 
 Index = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -227,8 +227,7 @@ class IMSATHash(DeepClusterer[HashState]):
         state.facts["pretrained"] = cast(Network, net[0]).pretrained
         x = sampled(images, generator, run)
         measure(net, x)
-        strength = self._set("view_strength")
-        state.strength = strength_within(x, generator) if strength == "auto" else float(strength)
+        state.strength = view_strength(self._set("view_strength"), images, generator, run, x=x)
         return state
 
     def _round(self, state: HashState, images: Images, run: Runtime) -> Record:

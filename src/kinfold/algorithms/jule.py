@@ -286,7 +286,8 @@ class JULE(DeepClusterer[JuleState]):
         if self._set("n_periods") is not None:
             state.planned = self._warm(state) + self._set("n_periods") + self._last(state)
         if state.weight_contrast == 0:
-            self._chain_pixels(state, images)
+            pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
+            self._chain(state, near, pixel)
         return state
 
     def _round(self, state: JuleState, images: Images, run: Runtime) -> Record:
@@ -322,10 +323,9 @@ class JULE(DeepClusterer[JuleState]):
 
     # -- before the first merge ----------------------------------------------------------------------------------------
 
-    def _chain_pixels(self, state: JuleState, images: Images) -> None:
-        """Clusters of nearest neighbours on the pixels."""
-        pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
-        state.tree, state.target = self._tree(near, pixel)
+    def _chain(self, state: JuleState, near: Neighbours, features: Features) -> None:
+        """The initial clusters, chains of nearest neighbours, from the largest to the smallest."""
+        state.tree, state.target = self._tree(near, features)
         state.labels = by_size(state.tree.start)
         if state.tree.n_start <= state.target:  # nothing to merge or to learn from
             state.labels, state.settled = state.tree.cut(state.tree.n_start), True
@@ -336,9 +336,7 @@ class JULE(DeepClusterer[JuleState]):
         loss = self._learn(state, images, run)
         state.alone += 1
         if state.alone == self._warm(state):
-            near, features = self._look(state, images, run)
-            state.tree, state.target = self._tree(near, features)
-            state.labels = by_size(state.tree.start)
+            self._chain(state, *self._look(state, images, run))
         return Record(loss, int(state.labels.max()) + 1)
 
     # -- forward pass: merge -------------------------------------------------------------------------------------------
@@ -504,7 +502,7 @@ class JULE(DeepClusterer[JuleState]):
             in_colour = len(images.shape) == 3 and images.shape[0] == 3
             far_apart = state.strength == 1 and strength == "auto"
             weight = float(in_colour and far_apart and not cast(Network, state.net).pretrained)
-            if weight > 0:
+            if weight > 0 and self._set("warm_epochs") > 0:
                 run.progress.say(
                     "photographs, and no pretrained network: it first learns to tell every image from all others, in "
                     f"{self._set('warm_epochs')} passes, then the merging begins."
