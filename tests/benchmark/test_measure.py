@@ -24,6 +24,6 @@ def test_peak_memory_follows_what_is_allocated() -> None:
 
 
 def test_machine_and_versions_are_named() -> None:
-    assert set(measure.machine()) == {"cpu", "cores", "threads"}
+    assert set(measure.machine()) == {"cpu", "cores", "threads", "vectors", "bfloat16"}
     assert {"kinfold", "torch", "python"} <= set(measure.versions())
     assert len(measure.source_digest()) == 16

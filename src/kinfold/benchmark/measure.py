@@ -73,7 +73,11 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, its cores, and the threads that numerical libraries were allowed."""
+    """Processor, its cores, the threads that numerical libraries were allowed, and what it multiplies matrices with."""
+    import torch
+
+    from kinfold.runtime import native_bfloat16
+
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -83,7 +87,13 @@ def machine() -> dict[str, Any]:
         name = models[0] if models else name
     cores = os.cpu_count() or 1
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    return {"cpu": name, "cores": cores, "threads": int(threads) if threads.isdigit() else cores}
+    return {
+        "cpu": name,
+        "cores": cores,
+        "threads": int(threads) if threads.isdigit() else cores,
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16": native_bfloat16(),
+    }
 
 
 def source_digest() -> str:

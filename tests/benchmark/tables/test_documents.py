@@ -55,3 +55,13 @@ def test_committed_results_carry_enough_seeds_and_their_own_name() -> None:
         enough = 1 if wanted.deterministic or wanted.once else 3
         assert len(found["seeds"]) >= enough, f"{path.name} has {len(found['seeds'])} seeds"
         assert "/" not in found["command"]
+
+
+def test_a_processor_without_bfloat16_is_marked_and_explained_once() -> None:
+    found = tables.read(ROOT / "benchmarks" / "results")["imsat-usps-default"]
+    spent = f"{found['cpu_seconds']['mean']:,.0f}"
+    for native, mark, notes in ((True, "", 0), (False, " ‡", 1)):
+        result = found | {"machine": found["machine"] | {"bfloat16": native}}
+        table = tables.regenerate("<!-- table: imsat -->\n<!-- end -->\n", {result["scenario"]: result})
+        assert table.count(f"| {spent}{mark} |") == 1
+        assert table.count("‡ on a processor without matrix products in bfloat16") == notes

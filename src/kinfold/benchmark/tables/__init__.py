@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kinfold.benchmark.tables import features, growth, iic, imsat, jule, scale, study
-from kinfold.benchmark.tables.cells import Results
+from kinfold.benchmark.tables.cells import FLOAT32, FLOAT32_NOTE, Results
 from kinfold.errors import InputError
 from kinfold.files import write_text
 
@@ -95,6 +95,7 @@ def regenerate(text: str, results: Results) -> str:
         name = match.group(2)
         if name not in TABLES:
             raise InputError(f"a document asks for the table {name!r}; there are {', '.join(TABLES)}.")
-        return f"{match.group(1)}{TABLES[name](results).rstrip()}\n{match.group(3)}"
+        table = TABLES[name](results).rstrip() + "\n"
+        return f"{match.group(1)}{table}{FLOAT32_NOTE if FLOAT32 in table else ''}{match.group(3)}"
 
     return MARK.sub(replace, text)

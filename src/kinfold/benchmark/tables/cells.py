@@ -11,6 +11,11 @@ Result = dict[str, Any]
 Results = dict[str, Result]
 
 DAGGER = " †"
+FLOAT32 = " ‡"
+FLOAT32_NOTE = (
+    "‡ on a processor without matrix products in bfloat16: training is in float32 and takes up to twice the seconds "
+    "of the other rows.\n"
+)
 NOTHING = "—"
 SEEDS = "Mean ± standard deviation over seeds, last round of each run."
 
@@ -108,8 +113,17 @@ def worst(result: Result | None) -> str:
 
 
 def mean(result: Result | None, key: str) -> str:
-    """Mean of what was spent."""
-    return NOTHING if result is None else f"{result[key]['mean']:,.0f}"
+    """Mean of what was spent, with the mark of a processor that has no products in bfloat16.
+
+    Examples
+    --------
+    >>> mean({"seconds": {"mean": 1500.0}, "machine": {"bfloat16": False}}, "seconds")
+    '1,500 ‡'
+    """
+    if result is None:
+        return NOTHING
+    plain = result.get("machine", {}).get("bfloat16") is False  # results from before this was noted had it
+    return f"{result[key]['mean']:,.0f}{FLOAT32 if plain else ''}"
 
 
 def peak(result: Result | None) -> str:
