@@ -283,6 +283,8 @@ def test_the_graph_answers_in_the_end(fitted: tuple[IMSAT, np.ndarray[Any, Any]]
     assert len(pairs) == 10
     said = model.state_.net.head(torch.from_numpy(model.embedding_)).argmax(1).numpy()
     assert np.mean(said == model.labels_) > 0.8
+    assert list(model.result_.variants) == ["head"]
+    np.testing.assert_array_equal(model.result_.variants["head"], said)
     x, more = digits(900)
     new = model.predict(x[500:], runtime=HERE)
     assert np.mean(model.predict(x[:500], runtime=HERE) == model.labels_) > 0.97
@@ -303,6 +305,7 @@ def test_the_chosen_head_answers() -> None:
     model = IMSAT(10, n_epochs=2, n_heads=3, width=16, final="head", random_state=0).fit(x, runtime=HERE)
     heads = model.state_.net.head
     assert int(heads.chosen) == model.result_.history[-1]["head"]
+    assert model.result_.variants == {}
     features = torch.from_numpy(model.embedding_)
     torch.testing.assert_close(model._assign(model.state_)(features), heads(features).softmax(1))
     np.testing.assert_array_equal(model.predict(x, runtime=HERE), model.labels_)

@@ -120,6 +120,8 @@ class ImsatState(State):
         Clusters of the neighbour graph of the learnt features; none before it was consulted.
     names : (h, k) int64
         What each head calls them.
+    variants : dict
+        In the end, "head": labels of the head of lowest loss, where the graph was asked for the result.
     """
 
     radius: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -134,6 +136,7 @@ class ImsatState(State):
     warm: bool = False
     guide: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     names: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
+    variants: dict[str, Index] = field(default_factory=dict)
 
 
 class IMSAT(DeepClusterer[ImsatState]):
@@ -187,7 +190,8 @@ class IMSAT(DeepClusterer[ImsatState]):
         Of its clusters before every head.
     final : {"graph", "head"}, optional
         Who answers in the end: the clusters of that graph, new images going where their nearest ones are, or the head
-        of lowest loss, whose clusters are also kept where the graph's sizes are far from those expected.
+        of lowest loss, whose clusters are also kept where the graph's sizes are far from those expected. Labels of
+        the head stay beside the result, as ``result_.variants["head"]``.
     view_strength : float or "auto"
         Of second views; 1 turns by up to 10 degrees and moves and scales by a tenth, 0 makes none.
     marginal_rate : float
@@ -363,7 +367,8 @@ class IMSAT(DeepClusterer[ImsatState]):
             )
 
     def _answer(self, state: ImsatState, images: Images, run: Runtime) -> None:
-        """Take the clusters of the graph for the result, under the names that the head gives them."""
+        """Take the clusters of the graph for the result, under the names that the head gives them; keep the head's."""
+        state.variants = {"head": state.labels}
         state.features = embed(state.net, images, run)
         found = first_clusters(state.features.numpy(), self._k)
         if self._of_wanted_sizes(found):

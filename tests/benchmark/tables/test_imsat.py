@@ -15,6 +15,7 @@ def test_the_table_of_imsat_by_hand() -> None:
         "≥ 0.975",
         shown,
         "0.980",
+        "—",
         shown,
         shown,
         "—",
@@ -23,6 +24,12 @@ def test_the_table_of_imsat_by_hand() -> None:
     assert row(text, "default preset") == ["default preset", "", shown, "0.980", "100"]
     assert row(text, "slack") == ["slack", "`slack=0.01`", "0.900 ± 0.012", "0.900", "100"]
     assert "not measured yet" in imsat.clusters({})
+
+
+def test_the_head_stands_beside_the_graph_that_answered() -> None:
+    scores = {name: spread(0.9) for name in ("acc", "nmi", "ari")} | {"acc_head": spread(0.7)}
+    text = imsat.clusters(by_id(result("imsat-usps-default", "usps", 0.9, metrics=scores)))
+    assert row(text, "USPS")[4:7] == ["0.900 ± 0.012", "0.900", "0.700 ± 0.012"]
 
 
 def test_the_table_of_codes_by_hand() -> None:
