@@ -92,12 +92,17 @@ def fitted() -> tuple[IMSATHash, np.ndarray[Any, Any]]:
 
 
 def test_a_small_run_reaches_its_band(fitted: tuple[IMSATHash, np.ndarray[Any, Any]]) -> None:
+    """Seeds 0 to 7: mAP .44 to .62, first 20 .49 to .66, bits on for .19 to .80, .08 to .17 from a half on average.
+
+    The last digits of a matrix product are the processor's, so one seed lies anywhere among them on another machine.
+    """
     model, y = fitted
     found = retrieval(model.codes_, y, draw_queries(y, 10, seed=0), first=20)
     assert found["map"] > 0.4
-    assert found["precision_first"] > 0.5
+    assert found["precision_first"] > 0.45
     balance = model.codes_.mean(0)
-    assert balance.min() > 0.2 and balance.max() < 0.8
+    assert balance.min() > 0.15 and balance.max() < 0.85
+    assert np.abs(balance - 0.5).mean() < 0.2
 
 
 def test_codes_are_the_clusters(fitted: tuple[IMSATHash, np.ndarray[Any, Any]]) -> None:
