@@ -54,6 +54,17 @@ def printed(value: float | None) -> str:
     return NOTHING if value is None else f"{value:g}"
 
 
+def significant(value: float, digits: int) -> str:
+    """A number rounded to so many digits, without an exponent.
+
+    Examples
+    --------
+    >>> significant(1234.5, 3), significant(14.9, 1), significant(0.0264, 2)
+    ('1,230', '10', '0.026')
+    """
+    return f"{float(f'{value:.{digits}g}'):,.10g}"
+
+
 def goal(value: float | None) -> str:
     """A score that is set out to be reached."""
     return NOTHING if value is None else f"≥ {value:.3f}"

@@ -14,6 +14,7 @@ from kinfold.benchmark.tables.cells import (
     number,
     peak,
     remark,
+    significant,
     table,
 )
 
@@ -55,8 +56,8 @@ def speed(results: Results) -> str:
                     [
                         TITLES[name],
                         f"{part.get('n', result['n']):,.0f}",
-                        f"{part['seconds']['mean']:.3g} ± {part['seconds']['sd']:.1g}",
-                        f"{cpu:.3g}",
+                        f"{significant(part['seconds']['mean'], 3)} ± {significant(part['seconds']['sd'], 1)}",
+                        significant(cpu, 3),
                         f"{part['peak_mb']:,}",
                         number(part.get("nmi")),
                     ]
