@@ -13,7 +13,7 @@ Results = dict[str, Result]
 DAGGER = " †"
 FLOAT32 = " ‡"
 FLOAT32_NOTE = (
-    "‡ on a processor without matrix products in bfloat16: training is in float32 and takes up to twice the seconds "
+    "\n‡ on a processor without matrix products in bfloat16: training is in float32 and takes up to twice the seconds "
     "of the other rows.\n"
 )
 NOTHING = "—"
