@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
-from kinfold.ops.adversarial import adversarial_directions, pushed, random_directions, unit
+from kinfold.ops.adversarial import adversarial_directions, changed, pushed, random_directions, unit
 from kinfold.ops.information import kl
 
 
@@ -71,3 +72,18 @@ def test_images_are_moved_by_their_own_radius() -> None:
     moved = pushed(x, d, torch.tensor([0.0, 1.0, 2.5]))
     torch.testing.assert_close(moved.flatten(1).norm(dim=1), torch.tensor([0.0, 1.0, 2.5]))
     torch.testing.assert_close(pushed(x, d, 2.0).flatten(1).norm(dim=1), torch.full((3,), 2.0))
+
+
+@pytest.mark.parametrize(("scale", "lengths"), [(None, [8.0, 12.0]), (2.0, [5.0, 5.0])])
+def test_the_probe_has_our_reach_or_the_released_length(scale: float | None, lengths: list[float]) -> None:
+    """Four times each image's radius, or 10 units of the released input, of which one of x is `scale`."""
+    x, start, radius = torch.zeros(2, 3), torch.eye(3)[:2], torch.tensor([2.0, 3.0])
+    asked = []
+
+    def outputs(y: Tensor) -> Tensor:
+        asked.append(y.detach())
+        return y * torch.tensor([0.0, 0.0, 1.0])
+
+    far = changed(outputs, x, start, radius, torch.sum, regularizer="adversarial", scale=scale)
+    torch.testing.assert_close(torch.cat(asked).norm(dim=1), torch.tensor(lengths))
+    torch.testing.assert_close(far, radius[:, None] * torch.tensor([0.0, 0.0, 1.0]))

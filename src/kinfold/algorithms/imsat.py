@@ -44,15 +44,8 @@ from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.inputs import refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
 from kinfold.nn.heads import Heads, NeighborVote, WithHead
-from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
-from kinfold.ops.adversarial import (
-    TENTH,
-    XI,
-    adversarial_directions,
-    neighbour_radius,
-    pushed,
-    random_directions,
-)
+from kinfold.nn.perceptrons import input_scale, quiet_init, wide_network
+from kinfold.ops.adversarial import TENTH, changed, neighbour_radius, random_directions
 from kinfold.ops.assignment import renaming
 from kinfold.ops.batch_norm import probing
 from kinfold.ops.information import as_prior, divergence, entropy, kl_to_prior, marginal, used_clusters, verdict
@@ -74,7 +67,6 @@ FEWEST = 10  # and at least, or their shares are noise
 VOTERS = 10  # neighbours that decide about a new image, where the graph makes the clusters
 N_FEATURES = 160
 GAIN = 16.0  # of the heads on features of unit length
-PROBE_REACH = 4.0  # length of our probe, in lengths of the change
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
@@ -412,11 +404,12 @@ class IMSAT(DeepClusterer[ImsatState]):
             if self._set("reach") > 0:
                 radius = run.share(state.radius[index]).to(x)
                 start = run.share(random_directions((len(index), *x.shape[1:]), state.generator)).to(x)
-                if self.regularizer == "adversarial":
-                    start = adversarial_directions(
-                        outputs, x, start, lambda q: self_augmented(p, q).sum(), xi=self._probe(radius, x.ndim == 4)
-                    )
-                sat = sat + self_augmented(p, outputs(pushed(x, start, radius)))
+                scale = input_scale(x.shape[1:]) if self.preset == "paper" else None
+                far = changed(
+                    outputs, x, start, radius, lambda q: self_augmented(p, q).sum(),
+                    regularizer=self.regularizer, scale=scale,
+                )  # fmt: skip
+                sat = sat + self_augmented(p, outputs(far))
         shares = marginal(p, state.shares, rate=self._set("marginal_rate"))
         away = kl_to_prior(shares, self._prior)
         told = information(p, away, weight=state.weight_marginal, allowed=self._allowed)
@@ -433,12 +426,6 @@ class IMSAT(DeepClusterer[ImsatState]):
         index = stand_ins(index, state.positives, state.generator)
         with torch.autocast(run.device_name.split(":")[0], enabled=False):
             return moved(pixels(images, index, run), state.generator, strength=state.strength)
-
-    def _probe(self, radius: Tensor, is_image: bool) -> float | Tensor:
-        """Length of the probe: the released code's in the unit of the pixels, or a multiple of the change."""
-        if self.preset == "paper":
-            return XI / BYTE_SCALE if is_image else XI
-        return PROBE_REACH * radius
 
     def _batches(self, state: ImsatState, n: int) -> Iterator[Index]:
         """Batches of a round; the learning rate is set on the way."""

@@ -32,8 +32,8 @@ from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
 from kinfold.inputs import refuse_unknown
 from kinfold.nn.backbones import Network, measure, network
-from kinfold.nn.perceptrons import BYTE_SCALE, quiet_init, wide_network
-from kinfold.ops.adversarial import XI, adversarial_directions, neighbour_radius, pushed, random_directions
+from kinfold.nn.perceptrons import input_scale, quiet_init, wide_network
+from kinfold.ops.adversarial import changed, neighbour_radius, random_directions
 from kinfold.ops.batch_norm import probing
 from kinfold.ops.information import EPS
 from kinfold.ops.knn import neighbours
@@ -274,10 +274,10 @@ class IMSATHash(DeepClusterer[HashState]):
             if self.reach > 0:
                 radius = run.share(state.radius[index]).to(x)
                 start = run.share(random_directions((len(index), *x.shape[1:]), state.generator)).to(x)
-                if self.regularizer == "adversarial":
-                    xi = (XI / BYTE_SCALE if x.ndim == 4 else XI) if self.preset == "paper" else 4.0 * radius
-                    start = adversarial_directions(outputs, x, start, lambda q: bernoulli_kl(p, q), xi=xi)
-                sat = sat + bernoulli_kl(p, outputs(pushed(x, start, radius)))
+                scale = input_scale(x.shape[1:]) if self.preset == "paper" else None
+                apart = partial(bernoulli_kl, p)
+                far = changed(outputs, x, start, radius, apart, regularizer=self.regularizer, scale=scale)
+                sat = sat + bernoulli_kl(p, outputs(far))
         with torch.autocast(x.device.type, enabled=False):
             told = bit_information(p)
         state.step += 1

@@ -13,6 +13,17 @@ from kinfold.nn.backbones import Network, network
 BYTE_SCALE = 255 / 128  # the released code's x / 128 - 1, for pixels in [0, 1]
 
 
+def input_scale(shape: Sequence[int]) -> float:
+    """Units of the released network's input in one of ours: bytes are scaled, vectors are taken as they are.
+
+    Examples
+    --------
+    >>> input_scale((1, 28, 28)), input_scale((100,))
+    (1.9921875, 1.0)
+    """
+    return BYTE_SCALE if len(shape) == 3 else 1.0
+
+
 class Rescale(nn.Module):
     """Multiply and shift ``(b, ...) -> (b, ...)``.
 

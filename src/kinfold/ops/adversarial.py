@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 XI = 10.0  # length of the probe
+REACH = 4.0  # length of our probe, in lengths of the change
 TENTH = 10  # place of the neighbour that sets the radius among the other images: the eleventh, as IMSAT's code counts
 
 
@@ -103,6 +104,42 @@ def pushed(x: Tensor, directions: Tensor, radius: float | Tensor) -> Tensor:
     if isinstance(radius, Tensor):
         radius = radius.to(x).reshape(-1, *[1] * (x.ndim - 1)) if radius.ndim else radius.to(x)
     return x + radius * directions.to(x)
+
+
+def changed(
+    outputs: Callable[[Tensor], Tensor],
+    x: Tensor,
+    start: Tensor,
+    radius: Tensor,
+    divergence: Callable[[Tensor], Tensor],
+    *,
+    regularizer: str,
+    scale: float | None = None,
+) -> Tensor:
+    """IMSAT's change of each image by its own radius ``(b, ...), (b, ...), (b,) -> (b, ...)``.
+
+    Parameters
+    ----------
+    outputs, x, start, divergence
+        As for `adversarial_directions`.
+    radius : (b,)
+        How far each image is moved.
+    regularizer : {"adversarial", "random"}
+        VAT, along the direction in which the outputs change most, or RPT, along ``start``.
+    scale : float, optional
+        Units of the released network's input in one of x: the probe then has the released length. None for a probe of
+        four times the radius.
+
+    Examples
+    --------
+    >>> x, start = torch.zeros(1, 2), torch.tensor([[0.6, 0.8]])
+    >>> changed(lambda x: x, x, start, torch.tensor([5.0]), torch.sum, regularizer="random")
+    tensor([[3., 4.]])
+    """
+    if regularizer == "adversarial":
+        xi = REACH * radius if scale is None else XI / scale
+        start = adversarial_directions(outputs, x, start, divergence, xi=xi)
+    return pushed(x, start, radius)
 
 
 def neighbour_radius(distance: npt.NDArray[np.floating], *, place: int = TENTH) -> tuple[Tensor, int]:
