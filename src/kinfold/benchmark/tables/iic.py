@@ -47,7 +47,7 @@ def first_steps(results: Results) -> str:
             ("A", "overclustering, 70 clusters, its first pass"), ("B", "main, 10 clusters, then its first 50 steps")
         )
     ]  # fmt: skip
-    return table(head, rows) + made(f"kinfold benchmark {identifier} --data DIR", f"{identifier}.json")
+    return table(head, rows) + made(f"kinfold benchmark {identifier} --data DIR", f"{identifier}.json", "One run.")
 
 
 def _row(identifier: str, results: Results) -> list[str]:
