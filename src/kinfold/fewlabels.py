@@ -41,7 +41,18 @@ Classes = npt.NDArray[Any]
 
 
 class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """scikit-learn's part, which has no types."""
+    """scikit-learn's part, which has no types, and what follows from the probabilities."""
+
+    classes_: Classes
+
+    def predict_proba(self, X: Any, *, runtime: Runtime | None = None) -> npt.NDArray[np.float32]:
+        """Probability of each class ``-> (m, c)``."""
+        raise NotImplementedError
+
+    def predict(self, X: Any, *, runtime: Runtime | None = None) -> Classes:
+        """Most probable class ``-> (m,)``."""
+        found: Classes = self.classes_[self.predict_proba(X, runtime=runtime).argmax(1)]
+        return found
 
 
 class OverclusteringClassifier(_Classifier):
@@ -109,11 +120,6 @@ class OverclusteringClassifier(_Classifier):
         votes = sum(p @ m for p, m in zip(_opinions(self.clusterer_, X, runtime), self.maps_, strict=True))
         found: npt.NDArray[np.float32] = np.asarray(votes, dtype=np.float32)
         found /= found.sum(1, keepdims=True).clip(min=1e-12)
-        return found
-
-    def predict(self, X: Any, *, runtime: Runtime | None = None) -> Classes:
-        """Most probable class ``-> (m,)``."""
-        found: Classes = self.classes_[self.predict_proba(X, runtime=runtime).argmax(1)]
         return found
 
 
@@ -239,11 +245,6 @@ class FineTunedClassifier(_Classifier):
         run = runtime or Runtime()
         logits = embed(run.to(self.net_), self._looked(X, run), run)
         return np.asarray(logits.softmax(1).numpy(), dtype=np.float32)
-
-    def predict(self, X: Any, *, runtime: Runtime | None = None) -> Classes:
-        """Most probable class ``-> (m,)``."""
-        found: Classes = self.classes_[self.predict_proba(X, runtime=runtime).argmax(1)]
-        return found
 
     def _looked(self, X: Any, run: Runtime) -> Images:
         """Images as the trunk takes them: fixed first layers are passed once."""
