@@ -29,6 +29,8 @@ def imsat() -> Iterator[Scenario]:
     yield Scenario("imsat-mnist-full-paper", "imsat", "cluster", "IMSAT", "mnist-full", "paper")
     rpt = {"regularizer": "random"}
     yield Scenario("imsat-rpt-mnist-full-paper", "imsat", "cluster", "IMSAT", "mnist-full", "paper", rpt)
+    far = rpt | {"reach": 2.0}  # eight times the adversarial change's, at which random ones begin to matter
+    yield Scenario("imsat-rpt-far-mnist-full-paper", "imsat", "cluster", "IMSAT", "mnist-full", "paper", far)
     yield Scenario("imsat-hash-mnist-full", "imsat", "retrieve", "IMSATHash", "mnist-full", "paper", {"n_bits": 16})
     yield Scenario(
         "imsat-hash-mnist-full-default", "imsat", "retrieve", "IMSATHash", "mnist-full", parameters={"n_bits": 16}

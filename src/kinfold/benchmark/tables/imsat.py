@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kinfold.benchmark import published
 from kinfold.benchmark.datasets import SETS
 from kinfold.benchmark.scenarios import SCENARIOS
@@ -21,7 +23,14 @@ from kinfold.benchmark.tables.cells import (
 )
 
 COMMAND = "kinfold benchmark imsat --data DIR"
-MAIN = ("usps-default", "mnist-test-default", "mnist-full-default", "mnist-full-paper", "rpt-mnist-full-paper")
+MAIN = (
+    "usps-default",
+    "mnist-test-default",
+    "mnist-full-default",
+    "mnist-full-paper",
+    "rpt-mnist-full-paper",
+    "rpt-far-mnist-full-paper",
+)
 UNEQUAL = ("mnist-unbalanced-balanced", "mnist-unbalanced-prior", "mnist-unbalanced-slack")
 
 
@@ -61,7 +70,7 @@ def _row(identifier: str, results: Results) -> list[str]:
     scenario, ours = SCENARIOS[identifier], results.get(identifier)
     name = str(scenario.dataset)
     what = f"{SETS[name].title}, preset {scenario.preset}"
-    what += "".join(f", {key}" for key in scenario.parameters if key != "regularizer")
+    what += "".join(f", {_told(key, value)}" for key, value in scenario.parameters.items() if key != "regularizer")
     method = "IMSAT (RPT)" if scenario.parameters else "IMSAT (VAT)"
     shown = published.figure(name, method) if scenario.preset == "paper" else None
     return [
@@ -70,6 +79,10 @@ def _row(identifier: str, results: Results) -> list[str]:
         *_scores(ours)[:2], metric(ours, "acc_head"), metric(ours, "nmi"), metric(ours, "ari"),
         metric(results.get(f"kmeans-pixels-{name}"), "acc"), mean(ours, "cpu_seconds"),
     ]  # fmt: skip
+
+
+def _told(key: str, value: Any) -> str:
+    return f"{key} {value:g}" if isinstance(value, float) else key
 
 
 def _scores(ours: Result | None) -> list[str]:
