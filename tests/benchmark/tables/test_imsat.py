@@ -24,7 +24,7 @@ def test_the_table_of_imsat_by_hand() -> None:
     assert row(text, "default preset") == ["default preset", "", shown, "0.980", "100"]
     assert row(text, "slack") == ["slack", "`slack=0.01`", "0.900 ± 0.012", "0.900", "100"]
     assert "not measured yet" in imsat.clusters({})
-    for name in ("preset default, prior", "preset default, slack 0.1", "preset paper, reach 2, random changes (RPT)"):
+    for name in ("preset default, prior", "preset default, slack 0.1", "preset paper, reach 3, random changes (RPT)"):
         assert f", {name} |" in text
 
 
