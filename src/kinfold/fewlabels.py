@@ -8,6 +8,7 @@ taken as it is.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -40,14 +41,14 @@ PRIOR = 0.5  # images of unknown class that a cluster is thought to hold beside 
 Classes = npt.NDArray[Any]
 
 
-class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class _Classifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """scikit-learn's part, which has no types, and what follows from the probabilities."""
 
     classes_: Classes
 
+    @abstractmethod
     def predict_proba(self, X: Any, *, runtime: Runtime | None = None) -> npt.NDArray[np.float32]:
         """Probability of each class ``-> (m, c)``."""
-        raise NotImplementedError
 
     def predict(self, X: Any, *, runtime: Runtime | None = None) -> Classes:
         """Most probable class ``-> (m,)``."""
