@@ -86,28 +86,28 @@ def test_neither_order_nor_sign_of_the_bits_matters(n: int, d: int, seed: int) -
 
 @pytest.fixture(scope="module")
 def fitted() -> tuple[IMSATHash, np.ndarray[Any, Any]]:
-    x, y = digits(600)
-    model = IMSATHash(12, preset="paper", width=100, batch_size=100, n_epochs=30, random_state=0)
+    x, y = digits(1797)
+    model = IMSATHash(8, preset="paper", width=100, batch_size=200, n_epochs=40, random_state=0)
     return model.fit(x, runtime=HERE), y
 
 
 def test_a_small_run_reaches_its_band(fitted: tuple[IMSATHash, np.ndarray[Any, Any]]) -> None:
-    """Seeds 0 to 7: mAP .44 to .62, first 20 .49 to .66, bits on for .19 to .80, .08 to .17 from a half on average.
+    """Seeds 0 to 7: mAP .53 to .74, first 20 .57 to .76, bits on for .30 to .79 of the images.
 
     The last digits of a matrix product are the processor's, so one seed lies anywhere among them on another machine.
     """
     model, y = fitted
     found = retrieval(model.codes_, y, draw_queries(y, 10, seed=0), first=20)
     assert found["map"] > 0.4
-    assert found["precision_first"] > 0.45
+    assert found["precision_first"] > 0.5
     balance = model.codes_.mean(0)
-    assert balance.min() > 0.15 and balance.max() < 0.85
+    assert balance.min() > 0.2 and balance.max() < 0.8
     assert np.abs(balance - 0.5).mean() < 0.2
 
 
 def test_codes_are_the_clusters(fitted: tuple[IMSATHash, np.ndarray[Any, Any]]) -> None:
     model, _ = fitted
-    x, _ = digits(600)
+    x, _ = digits(1797)
     np.testing.assert_array_equal(model.encode(x, runtime=HERE), model.codes_)
     assert model.n_clusters_ == len(np.unique(model.codes_, axis=0)) == len(np.unique(model.labels_))
     for label in range(3):
