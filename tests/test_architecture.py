@@ -21,11 +21,12 @@ ALL = {*(name.split(".")[1] for name in MODULES if "." in name), ""}
 # What each part may import from Kinfold, besides itself and `errors`. Nothing else may.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "phrases": set(),
     "allocator": set(),
     "files": set(),
     "metrics": set(),
     "health": set(),
-    "data": {"files"},
+    "data": {"files", "phrases"},
     "nn": set(),
     "runtime": {"files"},
     "ops": {"runtime"},
@@ -71,7 +72,7 @@ ARROWS: dict[str, set[str]] = {
         "runtime",
     },
     "fewlabels": {"algorithms", "estimator", "parameters", "train", "data", "runtime"},
-    "report": {"results", "metrics", "data", "files", "ops"},
+    "report": {"results", "metrics", "data", "files", "ops", "phrases"},
     "benchmark": {
         "results",
         "metrics",
@@ -92,7 +93,7 @@ ARROWS: dict[str, set[str]] = {
     "export": {"results", "estimator", "nn", "data", "files", "runtime"},
     "launch": set(),
     "locate": {"data", "results", "runtime"},
-    "terminal": {"data", "export", "results", "runtime"},
+    "terminal": {"data", "export", "results", "runtime", "phrases"},
     "cli": ALL - {"cli", "__main__"},
     "__main__": {"cli"},
     "": ALL - {"cli", "__main__"},

@@ -82,7 +82,7 @@ def test_cluster_writes_a_run_and_says_what_to_type_next(photos: Path, capsys: p
     assert {path.name for path in run.iterdir()} == wanted
     assert "24 images of 1 x 8 x 8" in said
     assert "skipped broken.png" in said
-    assert "2 groups of 12 to 12 images" in said
+    assert "2 groups of 12 images" in said
     assert "acc 1.000" in said
     assert "kinfold predict runs/a more_photos/" in said
     assert "kinfold export runs/a --to folders" in said

@@ -21,6 +21,7 @@ from rich.progress import Progress as Bars
 
 from kinfold.data import Images
 from kinfold.export import Plan
+from kinfold.phrases import plural
 from kinfold.results import Clustering
 from kinfold.runtime import Progress
 
@@ -187,7 +188,7 @@ def describe_images(images: Images, verbose: bool = False) -> list[str]:
     ['3 images of 1 x 8 x 8 from photos']
     """
     shape = " x ".join(map(str, images.shape))
-    lines = [f"{len(images):,} {'vectors' if images.is_vectors else 'images'} of {shape} from {images.source}"]
+    lines = [f"{plural(len(images), 'vector' if images.is_vectors else 'image')} of {shape} from {images.source}"]
     lines += images.note
     shown = images.skipped if verbose else images.skipped[:3]
     lines += [f"skipped {one.path}: {one.reason}" for one in shown]
@@ -205,7 +206,9 @@ def describe_result(result: Clustering) -> list[str]:
     sizes = np.unique(result.labels, return_counts=True)[1]
     seconds = result.run.get("seconds")
     time_taken = f", in {duration(seconds)}" if isinstance(seconds, (int, float)) else ""
-    lines = [f"{len(sizes)} groups of {sizes.min():,} to {sizes.max():,} images{time_taken}."]
+    largest = plural(int(sizes.max()), "image")
+    size = largest if sizes.min() == sizes.max() else f"{sizes.min():,} to {largest}"
+    lines = [f"{plural(len(sizes), 'group')} of {size}{time_taken}."]
     if result.run.get("pretrained"):
         lines.append(
             f"The features are those of {result.run['pretrained']}, a network pretrained on other images; "
@@ -213,7 +216,8 @@ def describe_result(result: Clustering) -> list[str]:
         )
     copies = int((result.duplicate_of >= 0).sum())
     if copies:
-        lines.append(f"{copies:,} images are exact copies of another; labels.csv says of which.")
+        are = "is an exact copy" if copies == 1 else "are exact copies"
+        lines.append(f"{plural(copies, 'image')} {are} of another; labels.csv says of which.")
     scores = result.scores()
     if scores:
         lines.append("Against the known labels: " + ", ".join(f"{name} {v:.3f}" for name, v in scores.items()))
@@ -237,7 +241,9 @@ def describe_plan(plan: Plan) -> list[str]:
     if len(plan.refused) > 10:
         lines.append(f"left out {len(plan.refused) - 10:,} more")
     if plan.present:
-        lines.append(f"{len(plan.present):,} images were there already")
+        lines.append(
+            f"{plural(len(plan.present), 'image')} {'was' if len(plan.present) == 1 else 'were'} there already"
+        )
     return lines
 
 

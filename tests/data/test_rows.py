@@ -60,7 +60,7 @@ def test_one_small_size_is_kept_and_others_are_resized(tmp_path: Path) -> None:
     assert log.phases == [["reading headers", 4, 4, True], ["decoding images", 4, 4, True]]
     assert as_images(tmp_path, image_size=10).shape == (3, 10, 10)
     told = as_images(tmp_path, image_size=(10, 12))
-    assert told.note == ["resized 1 images to 10 x 12 (height x width; scaled to cover, centre crop)"]
+    assert told.note == ["resized 1 image to 10 x 12 (height x width; scaled to cover, centre crop)"]
     np.testing.assert_array_equal(told.pixels[:3], small.pixels)
 
 
@@ -87,7 +87,7 @@ def test_files_in_colour_that_show_none_are_grey(tmp_path: Path) -> None:
     plain = as_images([tmp_path / f"as-{i}.png" for i in range(1, 4)])
     images = as_images([tmp_path / name for name in ("0.jpg", "1.png", "2.tif", "3.png")], cache=tmp_path / "cache")
     assert images.shape == (1, 10, 12)
-    assert images.note == ["read 3 images that are stored in colour as grey, since no image has any"]
+    assert images.note == ["read 3 images stored in colour as grey, since no image has any"]
     np.testing.assert_array_equal(images.pixels[1:], plain.pixels)
     np.testing.assert_array_equal(images.digests[1:], plain.digests)
     assert as_images([tmp_path / "0.jpg"], shape=(3, 10, 12)).shape == (3, 10, 12)
@@ -120,7 +120,7 @@ def test_a_mixed_folder(tmp_path: Path) -> None:
     assert images.note == [
         "resized 13 images to 128 x 128 (shorter side, centre crop)",
         "read 4 grey images as RGB, since others have colour",
-        "stretched 1 images of more than 8 bits to 0..255 (each from its 0.5 to its 99.5 percentile)",
+        "stretched 1 image of more than 8 bits to 0..255 (each from its 0.5 to its 99.5 percentile)",
     ]
 
 
@@ -242,7 +242,7 @@ def test_a_shape_for_predict(tmp_path: Path) -> None:
     assert as_images(tmp_path, shape=(3, 32, 24)).shape == (3, 32, 24)
     grey = as_images(tmp_path, shape=(1, 16, 16))
     assert grey.shape == (1, 16, 16)
-    assert grey.note[-1] == "read 1 colour images as grey"
+    assert grey.note[-1] == "read 1 colour image as grey"
     for shape in ((10,), (2, 8, 8)):
         with pytest.raises(InputError, match="holds image files; expected"):
             as_images(tmp_path, shape=shape)

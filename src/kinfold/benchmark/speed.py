@@ -252,7 +252,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
 
 
 def _ratio(against: str, value: float) -> dict[str, Any]:
-    return {"against": against, "value": round(value, 1)}
+    return {"against": against, "value": round(value, 1) if value >= 1 else float(f"{value:.2g}")}
 
 
 PARTS: dict[str, Part] = {

@@ -26,6 +26,7 @@ from kinfold.cli.shared import (
     say,
     tell,
 )
+from kinfold.phrases import plural
 
 if TYPE_CHECKING:
     from kinfold.estimator import DeepClusterer
@@ -201,7 +202,9 @@ def predict(
             sys.stdout.write(export.csv_text(columns))
         else:
             export.write_csv(columns, target)
-            progress.say(f"Written: {target} ({len(images):,} images, groups used: {len(set(columns['cluster']))})")
+            progress.say(
+                f"Written: {target} ({plural(len(images), 'image')}, groups used: {len(set(columns['cluster']))})"
+            )
         if to_folders is not None:
             plan = export.plan_folders(columns, files_of(source), to_folders)
             written = export.write_folders(plan, "copy", progress)

@@ -24,6 +24,7 @@ from kinfold.cli.shared import (
     progress_of,
     say,
 )
+from kinfold.phrases import plural
 
 if TYPE_CHECKING:
     from kinfold.data import Images
@@ -120,7 +121,7 @@ def embed(
         progress.done()
     if launch.is_main():
         skipped = sum(part["skipped"] for part in shards.about["parts"])
-        left = f"; {skipped:,} images could not be read, the parts' JSON files say why" if skipped else ""
+        left = f"; {plural(skipped, 'image')} could not be read, the parts' JSON files say why" if skipped else ""
         say(
             f"Written: {out} ({len(shards):,} features of {shards.shape[1]} numbers in "
             f"{len(shards.about['parts']):,} parts{left})",

@@ -12,6 +12,7 @@ from PIL import Image
 from kinfold.data.decode import cover, stretch
 from kinfold.data.store import Array, allocate, is_mapped
 from kinfold.errors import InputError
+from kinfold.phrases import plural
 
 __all__ = ["Array", "as_channels", "as_pixels", "fit_size"]
 
@@ -87,7 +88,7 @@ def as_pixels(
         side = image_size
         pixels = _each(pixels, lambda one: fit_size(one, side), (pixels.shape[1], *side), pixels.dtype)
         note.append(
-            f"resized {len(pixels)} images from {before} to {image_size[0]} x {image_size[1]} "
+            f"resized {plural(len(pixels), 'image')} from {before} to {image_size[0]} x {image_size[1]} "
             "(height x width; scaled to cover, centre crop)"
         )
     pixels = pixels.view()
@@ -160,7 +161,8 @@ def _as_numbers(images: Array, what: str, note: list[str]) -> Array:
         if low >= 0 and high <= 255:
             return images.astype(np.uint8)
     note.append(
-        f"stretched {len(images)} images of {images.dtype} to 0..255 (each from its 0.5 to its 99.5 percentile)"
+        f"stretched {plural(len(images), 'image')} of {images.dtype} to 0..255 "
+        "(each from its 0.5 to its 99.5 percentile)"
     )
     return _each(images, stretch, images.shape[1:], np.uint8)
 

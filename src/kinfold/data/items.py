@@ -16,6 +16,7 @@ from kinfold.data.images import Images, ReadingProgress, Skipped, digest
 from kinfold.data.rows import DEFAULT_SIDE
 from kinfold.data.store import allocate, as_folder
 from kinfold.errors import InputError
+from kinfold.phrases import plural
 
 __all__ = ["read_items"]
 
@@ -128,7 +129,9 @@ def _read(
     known = np.array(labels, dtype=np.int64) if all(label is not None for label in labels) else None
     note = []
     if resized:
-        note.append(f"resized {resized} images to {rows.shape[2]} x {rows.shape[3]} (scaled to cover, centre crop)")
+        note.append(
+            f"resized {plural(resized, 'image')} to {rows.shape[2]} x {rows.shape[3]} (scaled to cover, centre crop)"
+        )
     images = Images(
         rows,
         names=[str(i) for i in kept],

@@ -21,6 +21,7 @@ from kinfold.data.folder import NO_TEXT, Found, is_text, natural_key, shown
 from kinfold.data.images import Images, ReadingProgress, Skipped, digest
 from kinfold.data.store import Array, Store, allocate, as_folder, load
 from kinfold.errors import InputError
+from kinfold.phrases import plural
 
 __all__ = ["DEFAULT_SIDE", "in_threads", "pillow_quiet", "plan_shape", "read_found", "say_plan"]
 
@@ -123,15 +124,20 @@ def say_plan(headers: Sequence[Header], plan: tuple[int, int, int]) -> list[str]
     resized = sum(header.size != (height, width) for header in headers)
     if resized:
         rule = "shorter side, centre crop" if height == width else "height x width; scaled to cover, centre crop"
-        note.append(f"resized {resized} images to {height} x {width} ({rule})")
+        note.append(f"resized {plural(resized, 'image')} to {height} x {width} ({rule})")
     grey = sum(header.grey for header in headers)
     if channels == 3 and grey:
-        note.append(f"read {grey} grey images as RGB" + (", since others have colour" if grey < len(headers) else ""))
+        note.append(
+            f"read {plural(grey, 'grey image')} as RGB" + (", since others have colour" if grey < len(headers) else "")
+        )
     if channels == 1 and grey < len(headers):
-        note.append(f"read {len(headers) - grey} colour images as grey")
+        note.append(f"read {plural(len(headers) - grey, 'colour image')} as grey")
     deep = sum(header.deep for header in headers)
     if deep:
-        note.append(f"stretched {deep} images of more than 8 bits to 0..255 (each from its 0.5 to its 99.5 percentile)")
+        note.append(
+            f"stretched {plural(deep, 'image')} of more than 8 bits to 0..255 "
+            "(each from its 0.5 to its 99.5 percentile)"
+        )
     return note
 
 
@@ -185,7 +191,7 @@ def _decode(
                 return store, digests, say_plan(rest, plan)
             grey = _first_channel(store, digests, folder)
             stored = sum(not header.grey for header in rest)
-            note = f"read {stored} images that are stored in colour as grey, since no image has any"
+            note = f"read {plural(stored, 'image')} stored in colour as grey, since no image has any"
             return grey, digests, [*say_plan([replace(each, grey=True) for each in rest], (1, *plan[1:])), note]
         store.discard()
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from kinfold.data.images import Images
 from kinfold.errors import InputError
 from kinfold.files import write_bytes
+from kinfold.phrases import plural
 from kinfold.report import sprites, words
 from kinfold.report.layout import planar
 from kinfold.report.palette import palette
@@ -124,7 +125,7 @@ def _html(
     sizes = np.bincount(labels)
     context = {
         "title": title or (f"{source} {words.DASH} Kinfold" if source else "Kinfold report"),
-        "headline": f"{words.plural(len(labels), 'image')} in {words.plural(n_clusters, 'cluster')}",
+        "headline": f"{plural(len(labels), 'image')} in {plural(n_clusters, 'cluster')}",
         "algorithm": algorithm,
         "source": source,
         "how_sure": words.how_sure(clustering.confidence),
@@ -283,7 +284,7 @@ def _render(context: Mapping[str, Any], payload: Mapping[str, Any]) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["percent"] = words.percent
-    environment.filters["plural"] = words.plural
+    environment.filters["plural"] = plural
     template = environment.from_string((folder / "page.html.jinja").read_text("utf-8"))
     return template.render(
         **context,

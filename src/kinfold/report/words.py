@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kinfold.metrics import NAMES
+from kinfold.phrases import plural
 
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -74,17 +75,6 @@ class Fact:
 
     value: str
     name: str
-
-
-def plural(count: int, noun: str) -> str:
-    """Count and noun.
-
-    Examples
-    --------
-    >>> plural(1, "image"), plural(2000, "image")
-    ('1 image', '2,000 images')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def number(value: float) -> str:
