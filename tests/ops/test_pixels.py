@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kinfold.ops.knn import neighbours
-from kinfold.ops.pixels import first_clusters, first_graph, mutuality, pixel_features
+from kinfold.ops.pixels import first_clusters, first_graph, kept, mutuality, pixel_features
 
 
 def test_small_images_are_only_scaled() -> None:
@@ -33,6 +33,29 @@ def test_large_images_keep_their_neighbours() -> None:
     found = neighbours(reduced, 10).index
     recall = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(exact, found, strict=True)])
     assert recall > 0.95
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_what_averaging_keeps_is_measured(centred: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same share as by exact search at both sizes; fewer than all are lost where images differ in fine grain."""
+    rng = np.random.default_rng(0)
+    x = (np.kron(rng.normal(size=(90, 1, 8, 8)), np.ones((1, 1, 8, 8))) + rng.normal(size=(90, 1, 64, 64)) * 3) + 9
+    x = x.astype(np.float32)
+    rows = x.reshape(90, -1) - (x.reshape(90, -1).mean(0) if centred else 0)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    full = neighbours(unit, 6).index
+    monkeypatch.setattr("kinfold.ops.pixels.FULL_CHUNK", 32)
+    _, near = first_graph(x, 6, centred)
+    share = np.mean([len(np.intersect1d(a, b)) / 6 for a, b in zip(full, near.index, strict=True)])
+    assert near.recall == pytest.approx(share, abs=1e-9)
+    assert 0.2 < near.recall < 0.9
+    assert near.method == "averaged down to a side of 32 pixels, exact"
+    assert kept(x, unit.astype(np.float32), 6, centred=centred) == 1
+
+
+def test_small_images_lose_no_neighbour() -> None:
+    x = np.random.default_rng(0).integers(0, 255, (40, 3, 32, 20)).astype(np.uint8)
+    assert first_graph(x, 5, "auto")[1].recall == 1
 
 
 def test_large_images_are_averaged_down() -> None:

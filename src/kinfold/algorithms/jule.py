@@ -287,6 +287,9 @@ class JULE(DeepClusterer[JuleState]):
             state.planned = self._warm(state) + self._set("n_periods") + self._last(state)
         if state.weight_contrast == 0:
             pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
+            state.facts["first_graph"] = {"recall": round(near.recall, 4), "method": near.method}
+            if near.recall < 1:
+                run.progress.say(f"first graph: {near.method}; it has {near.recall:.1%} of the nearest images.")
             self._chain(state, near, pixel)
         return state
 

@@ -19,6 +19,9 @@ Matrix = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 N_NEIGHBORS = 20  # the paper's K_s, for every method on a neighbour graph
+# K-means sees this many principal components of rows longer than LONG, where there are more values than MOST_VALUES:
+# on COIL-100's 7,200 x 12,288, choosing the first centres alone takes 48 s, ten times a seed.
+N_COMPONENTS, LONG, MOST_VALUES = 512, 4096, 50_000_000
 
 
 def pixels(images: Images) -> Matrix:
@@ -51,9 +54,16 @@ def prepare(method: str, images: Images) -> Matrix:
 
 
 def kmeans(x: Matrix, n_clusters: int, seed: int) -> Labels:
-    """K-means, best of ten starts, at most max(100, n / 100) iterations ``(n, d) -> (n,)``."""
-    from sklearn.cluster import KMeans
+    """K-means, best of ten starts, at most max(100, n / 100) iterations ``(n, d) -> (n,)``.
 
+    Rows of more than 4,096 values are first projected on their 512 principal components where all of them together
+    hold more than 50 million.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+
+    if x.shape[1] > LONG and x.size > MOST_VALUES:
+        x = PCA(N_COMPONENTS, svd_solver="randomized", random_state=seed).fit_transform(x)
     model = KMeans(n_clusters, n_init=10, max_iter=max(100, len(x) // 100), random_state=seed)
     return np.asarray(model.fit_predict(x), dtype=np.int64)
 

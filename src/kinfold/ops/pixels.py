@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,8 +14,10 @@ from kinfold.ops.agglomerate import agglomerate_sized, initial_clusters
 from kinfold.ops.knn import Neighbours, neighbours
 
 LARGEST_SIDE = 32
-SAMPLE = 5000  # images on which the centring is decided
+SAMPLE = 5000  # images on which the centring is decided, and among which `kept` looks
+ASKED = 100  # images whose neighbours at full size are sought, to say what averaging loses
 CHUNK = 2048
+FULL_CHUNK = 256  # of images at full size
 
 
 def pixel_features(pixels: npt.NDArray[np.generic], *, centred: bool) -> npt.NDArray[np.float32]:
@@ -46,7 +50,8 @@ def first_graph(
 
     Rows are scaled to unit length, after the mean image has been taken away where `center` is true, or, for "auto",
     where that makes more neighbours mutual: centring serves digits and ruins aligned faces, and mutual neighbours tell
-    them apart without labels. Vectors are taken as they are.
+    them apart without labels. Vectors are taken as they are. Sides above 32 pixels are averaged down to 32; the recall
+    of the neighbours is then that of the search times the share that averaging keeps, see `kept`.
     """
     if pixels.ndim == 2:
         features = np.asarray(pixels, dtype=np.float32)
@@ -54,8 +59,47 @@ def first_graph(
     found = []
     for centred in (False, True) if center == "auto" else (bool(center),):
         features = pixel_features(pixels, centred=centred)
-        found.append((features, neighbours(features, n_neighbors)))
-    return max(found, key=lambda each: mutuality(each[1]))
+        found.append((features, neighbours(features, n_neighbors), centred))
+    features, near, centred = max(found, key=lambda each: mutuality(each[1]))
+    if max(pixels.shape[2:]) > LARGEST_SIDE:
+        share = kept(pixels, features, near.index.shape[1], centred=centred)
+        method = f"averaged down to a side of {LARGEST_SIDE} pixels, {near.method}"
+        near = replace(near, recall=near.recall * share, method=method)
+    return features, near
+
+
+def kept(
+    pixels: npt.NDArray[np.generic], features: npt.NDArray[np.float32], n_neighbors: int, *, centred: bool
+) -> float:
+    """Share of the neighbours at full size that images still have once averaged down ``(n, c, h, w), (n, d) -> ()``.
+
+    Measured on 100 images, drawn at random, among at most 5,000; equally near ones count alike.
+
+    Parameters
+    ----------
+    pixels : (n, c, h, w) uint8 or float32
+    features : (n, d)
+        What `pixel_features` makes of them.
+    n_neighbors : int
+    centred : bool
+        As given to `pixel_features`.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).random((20, 1, 32, 1), dtype=np.float32).repeat(2, axis=2)
+    >>> kept(x, pixel_features(x, centred=True), 3, centred=True)
+    1.0
+    """
+    generator = np.random.default_rng(0)
+    among = np.sort(generator.choice(len(pixels), min(SAMPLE, len(pixels)), replace=False))
+    asked = generator.choice(len(among), min(ASKED, len(among)), replace=False)
+    near, small = _full_size(pixels, among, asked, centred=centred), features[among[asked]] @ features[among].T
+    for cosines in (near, small):
+        cosines[np.arange(len(asked)), asked] = -np.inf
+    k = min(n_neighbors, len(among) - 1)
+    farthest = np.partition(near, -k, axis=1)[:, -k]
+    found = np.argpartition(small, -k, axis=1)[:, -k:]
+    return float((np.take_along_axis(near, found, axis=1) >= farthest[:, None] - 1e-6).mean())
 
 
 def first_clusters(
@@ -96,6 +140,25 @@ def mutuality(near: Neighbours) -> float:
     edges = graph_of(near)
     edges.data = np.ones_like(edges.data)
     return float(edges.multiply(edges.T).sum() / edges.sum())
+
+
+def _full_size(
+    pixels: npt.NDArray[np.generic], among: npt.NDArray[np.int64], asked: npt.NDArray[np.int64], *, centred: bool
+) -> npt.NDArray[np.float32]:
+    """Cosines between images as they came, a few in memory at a time ``(n, c, h, w), (m,), (q,) -> (q, m)``."""
+    mean = np.zeros(1, dtype=np.float32)
+    pieces = [among[i : i + FULL_CHUNK] for i in range(0, len(among), FULL_CHUNK)]
+    if centred:
+        total = sum(pixels[rows].astype(np.float64).sum(0) for rows in pieces)
+        mean = (np.ravel(total) / len(among)).astype(np.float32)
+
+    def unit(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        x = pixels[rows].reshape(len(rows), -1).astype(np.float32) - mean
+        x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-10)
+        return x
+
+    wanted = unit(among[asked])
+    return np.concatenate([wanted @ unit(rows).T for rows in pieces], axis=1)
 
 
 def _small(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kinfold.benchmark import published
+from kinfold.benchmark.baselines import LONG, MOST_VALUES, N_COMPONENTS
 from kinfold.benchmark.datasets import SETS
 from kinfold.benchmark.scenarios.baselines import ON_PIXELS, infeasible
 from kinfold.benchmark.scenarios.scenario import HERE, OWN, YARDSTICKS
@@ -97,6 +98,10 @@ def baselines(results: Results) -> str:
             cells.append("too large" if reason else metric(results.get(f"{prefix}-{name}"), "nmi"))
         rows.append([title(name), *cells, metric(results.get(f"gdl-centred-{name}"), "nmi")])
     text = table(head, rows) + _notes(rows, "kinfold benchmark baselines --data DIR", "*-pixels-*.json")
+    text += (
+        f"\nK-means sees {N_COMPONENTS} principal components of images of more than {LONG:,} values where they hold "
+        f"more than {MOST_VALUES:,} in all: of COIL-100 (97 % of the variance) and flowers5.\n"
+    )
     return text + ("\nToo large, " + "; ".join(reasons) + ".\n" if reasons else "")
 
 
