@@ -1,4 +1,4 @@
-"""JULE: its losses against plain restatements, its schedule by hand, its invariances, and small real runs."""
+"""JULE: its schedule by hand, its choices, and small real runs; its losses are tested with `ops/triplets.py`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits
-from tests.references.triplets import active_triplets, paper_loss, released_triplets
 
-from kinfold.algorithms.jule import (
-    JULE,
-    JuleState,
-    affinity_triplets,
-    sampled_triplets,
-    told_apart,
-    weighted_triplets,
-)
+from kinfold.algorithms.jule import JULE, JuleState
 from kinfold.errors import InputError
 from kinfold.metrics import nmi
-
-
-def sphere(n: int, d: int = 4, seed: int = 0) -> torch.Tensor:
-    x = torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.nn.functional.normalize(x, dim=1).requires_grad_()
+from kinfold.ops.affinity import graph_of
+from kinfold.ops.batch_norm import norms
+from kinfold.ops.knn import Neighbours, neighbours
 
 
 def digits(n: int = 300) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -37,15 +26,7 @@ def digits(n: int = 300) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     return (data.images[order] * 15).astype(np.uint8), data.target[order]
 
 
-# -- a value worked out by hand ----------------------------------------------------------------------------------------
-
-
-def test_one_triplet_by_hand() -> None:
-    x = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
-    y = torch.tensor([0, 0, 1])
-    # |a - p|^2 = 0.8; |a - n|^2 = 2; |p - n|^2 = 0.4: only (p, a, n) is active, 0.8 - 0.4 + 0.2.
-    value = weighted_triplets(x, y, y, margin=0.2, gamma=1.0, generator=torch.Generator())
-    torch.testing.assert_close(value, torch.tensor(0.6))
+# -- the schedule by hand ----------------------------------------------------------------------------------------------
 
 
 def test_schedule_by_hand() -> None:
@@ -74,99 +55,6 @@ def counts(model: JULE, first: int, target: int) -> list[int]:
         found.append(model._next(state))
         state.labels = np.arange(found[-1])
     return found
-
-
-# -- loss and gradient against the restatement -------------------------------------------------------------------------
-
-
-@settings(max_examples=20, deadline=None)
-@given(
-    labels=st.lists(st.integers(0, 3), min_size=4, max_size=9),
-    gamma=st.sampled_from([1.0, 2.0]),
-    seed=st.integers(0, 99),
-)
-def test_weighted_triplets_equal_the_loops(labels: list[int], gamma: float, seed: int) -> None:
-    far = [label // 2 for label in labels]
-    for differs in (labels, far):
-        x, z = sphere(len(labels), seed=seed), sphere(len(labels), seed=seed)
-        ours = weighted_triplets(
-            x, torch.tensor(labels), torch.tensor(differs), margin=0.2, gamma=gamma, generator=torch.Generator()
-        )
-        theirs = active_triplets(z, labels, differs, 0.2, gamma)
-        torch.testing.assert_close(ours, theirs)
-        ours.backward()
-        theirs.backward()
-        torch.testing.assert_close(tangent(x), tangent(z))
-
-
-def tangent(x: torch.Tensor) -> torch.Tensor:
-    """The part of a gradient along the sphere; the rest is lost in the normalisation."""
-    assert x.grad is not None
-    unit = x.detach()
-    return x.grad - (x.grad * unit).sum(1, keepdim=True) * unit
-
-
-@pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 2, 2], [0, 0, 0, 1, 1, 2, 3, 3]])
-def test_sampled_triplets_equal_the_loops(labels: list[int]) -> None:
-    x, z = sphere(len(labels)), sphere(len(labels))
-    n_negatives = min(20, len(set(labels)) - 1)
-    n_pairs = sum(labels.count(c) * (labels.count(c) - 1) // 2 for c in set(labels))
-    chance = torch.rand(n_pairs, len(labels), generator=torch.Generator().manual_seed(3))
-    ours = sampled_triplets(x, torch.tensor(labels), margin=0.2, gamma=1.0, generator=torch.Generator().manual_seed(3))
-    theirs = released_triplets(z, labels, chance.tolist(), n_negatives, 0.2, 1.0)
-    torch.testing.assert_close(ours, theirs)
-    ours.backward()
-    theirs.backward()
-    torch.testing.assert_close(tangent(x), tangent(z))
-
-
-@pytest.mark.parametrize(("gamma", "share"), [(1.0, 0.0), (1.5, 0.5), (2.0, 1.0)])
-def test_the_released_gradient_reaches_anchors_only(gamma: float, share: float) -> None:
-    """Positives and negatives get (gamma - 1) times the true gradient; anchors all of it."""
-    y = torch.tensor([0, 0, 1])  # one pair: image 0 is the anchor, 1 the positive, 2 the negative
-    gradients = []
-    for anchors_only in (False, True):
-        x = sphere(3, seed=5)
-        sampled_triplets(
-            x, y, margin=2.0, gamma=gamma, generator=torch.Generator().manual_seed(0), anchors_only=anchors_only
-        ).backward()
-        gradients.append(tangent(x))
-    true, released = gradients
-    torch.testing.assert_close(released[0], true[0])
-    torch.testing.assert_close(released[1:], share * true[1:])
-
-
-def test_affinity_triplets_equal_the_loops() -> None:
-    labels = [0, 0, 1, 1, 1, 2]
-    x, z = sphere(6), sphere(6)
-    ours, theirs = affinity_triplets(x, torch.tensor(labels), gamma=2.0, n_local=3), paper_loss(z, labels, 2.0, 2)
-    torch.testing.assert_close(ours, theirs)
-    ours.backward()
-    theirs.backward()
-    torch.testing.assert_close(tangent(x), tangent(z))
-
-
-def test_a_batch_without_pairs_costs_nothing() -> None:
-    y = torch.arange(4)
-    for value in (
-        weighted_triplets(sphere(4), y, y, margin=0.2, gamma=1.0, generator=torch.Generator()),
-        sampled_triplets(sphere(4), y, margin=0.2, gamma=1.0, generator=torch.Generator()),
-        affinity_triplets(sphere(4), y, gamma=1.0, n_local=5),
-    ):
-        assert float(value.detach()) == 0.0
-
-
-# -- invariances -------------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=20, deadline=None)
-@given(labels=st.lists(st.integers(0, 3), min_size=4, max_size=9), shift=st.integers(1, 5))
-def test_names_of_clusters_do_not_matter(labels: list[int], shift: int) -> None:
-    x = sphere(len(labels))
-    y = torch.tensor(labels)
-    first = weighted_triplets(x, y, y, margin=0.2, gamma=1.0, generator=torch.Generator())
-    again = weighted_triplets(x, 9 - y, y + shift, margin=0.2, gamma=1.0, generator=torch.Generator())
-    torch.testing.assert_close(first, again)
 
 
 # -- whole runs --------------------------------------------------------------------------------------------------------
@@ -203,6 +91,10 @@ def test_new_images_go_where_their_like_went(fitted: tuple[JULE, np.ndarray[Any,
 @pytest.mark.parametrize("change", [
     {"loss": "affinity"},
     {"negatives": "foreseen"},
+    {"negatives": "nearest", "n_local": 2},
+    {"bandwidth": "local"},
+    {"recalibrate": True},
+    {"consensus": True, "n_final": 2},
     {"as_released": ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update"), "preset": "paper"},
     {"n_clusters": None},
     {"preset": "paper", "unrolling_rate": 0.9},
@@ -219,9 +111,57 @@ def test_every_choice_runs(change: dict[str, Any]) -> None:
     assert np.isfinite(model.embedding_).all()
 
 
+def small_run(**change: Any) -> JULE:
+    settings: dict[str, Any] = {"n_clusters": 10, "n_periods": 1, "n_epochs": 1, "n_final": 2, "random_state": 0}
+    return JULE(**settings | change).fit(digits(200)[0])
+
+
+def test_each_image_may_have_a_bandwidth_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    local = []
+
+    def noted(near: Neighbours, **options: bool) -> csr_array:
+        local.append(options["local"])
+        return graph_of(near, **options)
+
+    monkeypatch.setattr("kinfold.algorithms.jule.graph_of", noted)
+    for bandwidth in ("global", "local"):
+        small_run(bandwidth=bandwidth)
+    assert local == [False] * (len(local) // 2) + [True] * (len(local) // 2)
+
+
+def test_statistics_taken_anew_are_those_of_all_images() -> None:
+    """The first batch norm's running mean is that of its input over all images, not one that trails behind."""
+    x, _ = digits(200)
+    for recalibrate in (True, False):
+        model = small_run(recalibrate=recalibrate, n_final=0)
+        net = model.state_.net
+        seen: list[torch.Tensor] = []
+        first = norms(net)[0]
+        first.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
+        model.transform(x)
+        mean = torch.cat(seen).transpose(0, 1).flatten(1).mean(1)
+        assert first.running_mean is not None
+        assert torch.allclose(mean, first.running_mean, atol=1e-4) == recalibrate
+
+
+def test_networks_of_all_final_rounds_agree() -> None:
+    """The last clustering looks at the features of every round; new images are still sorted by the last network."""
+    model = small_run(consensus=True)
+    seen, last = model.state_.seen, model.state_.features
+    assert seen is not None
+    assert last is not None
+    assert seen.shape == (200, model.state_.final * 160)
+    torch.testing.assert_close(seen[:, -160:], last)
+    near = neighbours(torch.nn.functional.normalize(seen).numpy(), model._n_neighbors(200))
+    tree, _ = model._tree(near, torch.nn.functional.normalize(seen).numpy(), last=True)
+    np.testing.assert_array_equal(tree.cut(10), model.labels_)
+    assert (model.predict(digits(200)[0]) == model.labels_).mean() > 0.8
+
+
 @pytest.mark.parametrize(("wrong", "says"), [
     ({"loss": "x"}, "loss is 'x'"),
     ({"negatives": "hard"}, "negatives is 'hard'"),
+    ({"bandwidth": "narrow"}, "bandwidth is 'narrow'"),
     ({"preset": "best"}, "preset is 'best'"),
     ({"as_released": ("D2",), "preset": "paper"}, "as_released names"),
     ({"as_released": ("dampening",)}, "goes with preset='paper'"),
@@ -273,18 +213,6 @@ def test_photographs_have_no_final_rounds_unless_asked() -> None:
     assert [int(row["n_clusters"]) for row in model.result_.history][-1] == 4
     assert len(model.result_.history) == model.state_.planned == 3
     np.testing.assert_array_equal(model.result_.variants["rc"], model.result_.variants["sf"])
-
-
-def test_rows_of_a_batch_find_their_other_view() -> None:
-    """First views of three images, then second views: 0 with 3, 1 with 4, 2 with 5; images 0 and 1 share a cluster."""
-    x = sphere(6).detach()
-    cosines = x @ x.T / 0.3
-    away = {0: [2, 5], 1: [2, 5], 2: [0, 1, 3, 4]}
-    terms = [
-        torch.logsumexp(cosines[row, [(row + 3) % 6, *away[row % 3]]], 0) - cosines[row, (row + 3) % 6]
-        for row in range(6)
-    ]
-    torch.testing.assert_close(told_apart(x, torch.tensor([8, 8, 2] * 2)), torch.stack(terms).mean())
 
 
 @pytest.mark.skipif("KINFOLD_DATA" not in os.environ, reason="needs the USPS set under KINFOLD_DATA")

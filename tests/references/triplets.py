@@ -11,15 +11,23 @@ def squared(x: Tensor, y: Tensor) -> Tensor:
     return ((x - y) ** 2).sum()
 
 
-def active_triplets(features: Tensor, same: list[int], far: list[int], margin: float, gamma: float) -> Tensor:
-    """Mean over the triplets above zero, anchors and positives ordered, all negatives."""
+def active_triplets(
+    features: Tensor, same: list[int], far: list[int], margin: float, gamma: float, n_nearest: int = 99
+) -> Tensor:
+    """Mean over the triplets above zero, anchors and positives ordered, all negatives or those of near clusters."""
     terms = []
+    centres = {
+        c: torch.stack([x.detach() for x, of in zip(features, far, strict=True) if of == c]).mean(0) for c in far
+    }
     for a in range(len(same)):
         for p in range(len(same)):
             if p == a or same[p] != same[a]:
                 continue
             for n in range(len(same)):
                 if far[n] == far[a]:
+                    continue
+                ranks = sorted(centres, key=lambda c: float(squared(centres[c], centres[far[a]])))
+                if ranks.index(far[n]) > n_nearest:  # the first is the anchor's own
                     continue
                 term = gamma * squared(features[a], features[p]) - squared(features[a], features[n]) + margin
                 if term > 0:

@@ -50,10 +50,11 @@ from kinfold.nn.backbones import Network, measure, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
 from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
-from kinfold.ops.contrast import contrast
+from kinfold.ops.batch_norm import measuring
 from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
 from kinfold.ops.pixels import first_graph
+from kinfold.ops.triplets import affinity_triplets, sampled_triplets, told_apart, weighted_triplets
 from kinfold.runtime import Runtime
 from kinfold.train import embed, fit_epoch, half_cosine, pixels, prepared, sampled, set_rate, view_strength
 
@@ -64,8 +65,7 @@ SMALL_SET = 4000  # images seen in a period, at least
 FEWEST, MOST = 10, 20  # neighbours in the graph, when they follow the cluster size
 FROZEN_PACE = 0.2  # of the learning rate, where only a head on a pretrained network learns
 VOTERS = 10  # neighbours that decide about a new image
-MOST_PAIRS = 4096  # positive pairs of a batch that enter the loss
-TEMPERATURE = 0.3  # of the cosines by which images are told apart
+MEASURED = 1000  # images in a batch whose statistics batch norm takes anew
 STRONG = 0.8  # views of photographs, of SimCLR's
 
 RELEASED = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
@@ -109,6 +109,8 @@ class JuleState(State):
         Nothing is left to do.
     tree : MergeTree or None
         The merges behind `labels`, and on to one cluster.
+    seen : (n, r d) float32 or None
+        With `consensus`: features of all images by the networks that clustered from scratch so far.
     variants : dict
         ``sf``: labels when the number of clusters was first reached; ``rc``: clustered again from scratch.
     """
@@ -122,6 +124,7 @@ class JuleState(State):
     final: int = 0
     settled: bool = False
     tree: MergeTree | None = None
+    seen: Tensor | None = None
     variants: dict[str, Labels] = field(default_factory=dict)
 
 
@@ -157,11 +160,13 @@ class JULE(DeepClusterer[JuleState]):
     learning_rate : float
         None takes the preset's, a fifth of it for the head on a pretrained network.
     margin, gamma : float
-        Of the triplet loss, see `weighted_triplets`.
+        Of the triplet loss, see `kinfold.ops.triplets.weighted_triplets`.
     loss : {"triplet", "affinity"}
-        "affinity" is the loss of the paper's text, which no released code uses, see `affinity_triplets`.
-    negatives : {"foreseen", "uniform"}
-        Which images of other clusters are pushed away: those that the merge tree does not join, or all.
+        "affinity" is the loss of the paper's text, which no released code uses, see
+        `kinfold.ops.triplets.affinity_triplets`.
+    negatives : {"uniform", "nearest", "foreseen"}
+        Which images of other clusters are pushed away: all, those of the `n_local` nearest clusters of a batch, or
+        those that the merge tree does not join.
     view_strength : float or "auto"
         Of random views; 1 turns by 10 degrees and moves and scales by a tenth, 0 takes images as they are. With
         `weight_contrast` views are those of `kinfold.data.pretext.strong`.
@@ -180,6 +185,13 @@ class JULE(DeepClusterer[JuleState]):
         Groups below this share of the mean cluster size take up no cluster.
     rebuild : bool
         Form clusters anew from each period's features, else go on with those of the period before.
+    bandwidth : {"global", "local"}
+        Of the affinities: one for all images, or each image its own, see `kinfold.ops.affinity.affinity`.
+    recalibrate : bool
+        Take batch norm's statistics anew, from all images in random order, before each look at the features.
+    consensus : bool
+        Cluster from scratch on the features of all networks that did so before too, of every final round, in place of
+        the last network's alone.
     as_released : tuple of str
         Defects of the released code to reproduce with ``preset="paper"``: "anchor-gradient" (only anchors get a true
         gradient), "dampening" (of the momentum), "batch-norm" (features of the joint phase in training mode),
@@ -233,6 +245,9 @@ class JULE(DeepClusterer[JuleState]):
         largest_side: int | None = None,
         smallest: float | None = None,
         rebuild: bool | None = None,
+        bandwidth: str = "global",
+        recalibrate: bool = False,
+        consensus: bool = False,
         as_released: tuple[str, ...] = (),
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -261,6 +276,9 @@ class JULE(DeepClusterer[JuleState]):
         self.largest_side = largest_side
         self.smallest = smallest
         self.rebuild = rebuild
+        self.bandwidth = bandwidth
+        self.recalibrate = recalibrate
+        self.consensus = consensus
         self.as_released = as_released
         self.random_state = random_state
 
@@ -305,7 +323,7 @@ class JULE(DeepClusterer[JuleState]):
         if state.variants and (not first_time or self._last(state) == 0):  # once more, from scratch
             if released:
                 near, features = self._look(state, images, run)
-            self._cluster_again(state, near, features)
+            self._cluster_again(state, *self._agreed(state, near, features))
             moves = changed(before, state.labels)
             state.settled = moves < SETTLED or state.final >= self._last(state)
             state.features = torch.from_numpy(features)
@@ -371,6 +389,15 @@ class JULE(DeepClusterer[JuleState]):
         state.tree, state.labels = tree, tree.cut(min(state.target, tree.n_start))
         state.variants["rc"] = state.labels
 
+    def _agreed(self, state: JuleState, near: Neighbours, features: Features) -> tuple[Neighbours, Features]:
+        """What the last clustering looks at: the last network's features, or with `consensus` those of all rounds."""
+        if not self.consensus:
+            return near, features
+        last = torch.from_numpy(features)
+        state.seen = last if state.seen is None else torch.cat([state.seen, last], 1)
+        together = functional.normalize(state.seen).numpy()
+        return neighbours(together, self._n_neighbors(len(together))), together
+
     def _tree(
         self, near: Neighbours, features: Features, start: Labels | None = None, *, last: bool = False
     ) -> tuple[MergeTree, int]:
@@ -389,7 +416,11 @@ class JULE(DeepClusterer[JuleState]):
             "local_above": 100 if "half-neighbors" in self.as_released else 0,
             "exact": "fast-update" not in self.as_released,
         }
-        graph, wanted, smallest = graph_of(near), self.n_clusters, self._set("smallest")
+        graph, wanted, smallest = (
+            graph_of(near, local=self.bandwidth == "local"),
+            self.n_clusters,
+            self._set("smallest"),
+        )
         if wanted is None or smallest == 0:
             tree = agglomerate(graph, start, 1, features=features, **options)
         if wanted is None:
@@ -405,6 +436,11 @@ class JULE(DeepClusterer[JuleState]):
         self, state: JuleState, images: Images, run: Runtime, *, released: bool = False
     ) -> tuple[Neighbours, Features]:
         """Features of all images and their neighbours."""
+        if self.recalibrate:
+            order = torch.randperm(len(images), generator=state.generator).numpy()
+            with measuring(state.net), torch.no_grad():
+                for batch in np.array_split(order, math.ceil(len(order) / MEASURED)):
+                    state.net(pixels(images, run.share(batch), run))
         features = released_features(state.net, images, run) if released else embed(state.net, images, run).numpy()
         return neighbours(features, self._n_neighbors(len(features))), features
 
@@ -464,8 +500,10 @@ class JULE(DeepClusterer[JuleState]):
             if self.loss == "affinity":
                 loss = affinity_triplets(features, same, gamma=self._set("gamma"), n_local=self.n_local)
             else:
-                margin, gamma = self._set("margin"), self._set("gamma")
-                loss = weighted_triplets(features, same, far, margin=margin, gamma=gamma, generator=generator)
+                loss = weighted_triplets(
+                    features, same, far, margin=self._set("margin"), gamma=self._set("gamma"), generator=generator,
+                    n_nearest=self.n_local if self._set("negatives") == "nearest" else None,
+                )  # fmt: skip
             return loss if weight == 0 else loss + weight * told_apart(features, same)
 
     # -- set-up --------------------------------------------------------------------------------------------------------
@@ -530,7 +568,8 @@ class JULE(DeepClusterer[JuleState]):
         """Refuse choices that do not exist, one sentence each."""
         negatives = self._set("negatives")
         refuse_unknown({
-            "loss": (self.loss, ("triplet", "affinity")), "negatives": (negatives, ("foreseen", "uniform")),
+            "loss": (self.loss, ("triplet", "affinity")), "negatives": (negatives, ("uniform", "nearest", "foreseen")),
+            "bandwidth": (self.bandwidth, ("global", "local")),
         })  # fmt: skip
         weight = self._set("weight_contrast")
         if self.preset == "paper" and weight != 0:
@@ -540,114 +579,6 @@ class JULE(DeepClusterer[JuleState]):
         refuse_defects(self.as_released, RELEASED, self.preset)
         if self.unrolling_rate is not None and not 0 < self.unrolling_rate <= 1:
             raise InputError(f"unrolling_rate is {self.unrolling_rate}; expected a share above 0, at most 1.")
-
-
-# -- the equations -----------------------------------------------------------------------------------------------------
-
-
-def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances of rows of unit length ``(a, d), (b, d) -> (a, b)``: 2 - 2 x.y, at most 4."""
-    return 2 - 2 * x @ y.T
-
-
-def weighted_triplets(
-    features: Tensor, same: Tensor, far: Tensor, *, margin: float, gamma: float, generator: torch.Generator
-) -> Tensor:
-    """Mean of the active triplets of a batch ``(b, d), (b,), (b,) -> ()``.
-
-    ``max(0, gamma |a - p|^2 - |a - n|^2 + margin)`` over anchors and positives of one cluster and all negatives, where
-    the mean is taken over the terms above zero: inactive ones, most of a batch, do not dilute the step. Our deviation
-    in the mean and in the negatives; the hinge is the released code's.
-
-    Parameters
-    ----------
-    features : (b, d) of unit length
-    same : (b,) int
-        Positives share it.
-    far : (b,) int
-        Negatives differ in it.
-    generator : torch.Generator
-        Chooses 4096 pairs where there are more.
-
-    Examples
-    --------
-    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    >>> y = torch.tensor([0, 0, 1])
-    >>> float(weighted_triplets(x, y, y, margin=0.2, gamma=1.0, generator=torch.Generator()))
-    0.2...
-    """
-    d2 = squared_distances(features, features)
-    other = ~torch.eye(len(features), dtype=torch.bool, device=features.device)
-    anchor, positive = ((same[:, None] == same) & other).nonzero(as_tuple=True)
-    if len(anchor) > MOST_PAIRS:
-        chosen = torch.randperm(len(anchor), generator=generator)[:MOST_PAIRS].to(anchor.device)
-        anchor, positive = anchor[chosen], positive[chosen]
-    hinge = functional.relu(gamma * d2[anchor, positive][:, None] - d2[anchor] + margin)
-    hinge = hinge * (far[anchor][:, None] != far)
-    return hinge.sum() / (hinge > 0).sum().clamp(min=1)
-
-
-def told_apart(features: Tensor, same: Tensor) -> Tensor:
-    """How hard it is to find the other view among those of other clusters ``(2 b, d), (2 b,) -> ()``.
-
-    Parameters
-    ----------
-    features : (2 b, d)
-        First views of a batch's images, then second views in the same order.
-    same : (2 b,) int
-        Clusters.
-    """
-    views = features.reshape(2, -1, features.shape[1]).transpose(0, 1).flatten(0, 1)
-    return contrast(views, TEMPERATURE, same[: len(same) // 2])
-
-
-def sampled_triplets(
-    features: Tensor, same: Tensor, *, margin: float, gamma: float, generator: torch.Generator,
-    n_negatives: int = 20, anchors_only: bool = False,
-) -> Tensor:  # fmt: skip
-    """The released code's triplets ``(b, d), (b,) -> ()``.
-
-    Every unordered pair of one cluster, the first of the batch as anchor, and ``min(20, clusters in the batch - 1)``
-    negatives drawn without replacement from the other clusters; the mean over all of them, active or not.
-
-    Parameters
-    ----------
-    features, same, margin, gamma, generator
-        As for `weighted_triplets`.
-    n_negatives : int
-        Most negatives a pair.
-    anchors_only : bool
-        The released criterion changes its input in place, so that the gradients of positives and negatives come out
-        (gamma - 1) times what they should be: none at gamma 1.
-    """
-    learns = features.detach() + (gamma - 1) * (features - features.detach()) if anchors_only else features
-    d2 = squared_distances(features, learns)
-    anchor, positive = (same[:, None] == same).triu(1).nonzero(as_tuple=True)
-    n_drawn = min(n_negatives, len(torch.unique(same)) - 1)
-    if len(anchor) == 0 or n_drawn == 0:
-        return (features * 0).sum()
-    chance = torch.rand(len(anchor), len(same), generator=generator).to(features.device)
-    chance = chance.masked_fill(same[anchor][:, None] == same, -1.0)
-    negative = chance.topk(n_drawn, dim=1).indices
-    hinge = functional.relu(gamma * d2[anchor, positive][:, None] - d2[anchor[:, None], negative] + margin)
-    return hinge.mean()
-
-
-def affinity_triplets(features: Tensor, same: Tensor, *, gamma: float, n_local: int) -> Tensor:
-    """The loss of the paper's text ``(b, d), (b,) -> ()``: affinities in place of distances, and no hinge.
-
-    ``-mean over i, j of one cluster and k of another of (gamma A_ij - A_ik)`` with ``A = exp(-d^2 / sigma^2)`` and
-    sigma^2 the batch's mean squared distance; k runs over the n_local - 1 nearest images of other clusters.
-    """
-    d2 = squared_distances(features, features)
-    closeness = torch.exp(-d2 / d2.detach().mean().clamp(min=1e-12))
-    mates = same[:, None] == same
-    anchor, positive = (mates & ~torch.eye(len(same), dtype=torch.bool, device=same.device)).nonzero(as_tuple=True)
-    n_others = min(max(n_local - 1, 1), int((~mates).sum(1).min()))
-    if len(anchor) == 0 or n_others == 0:
-        return (features * 0).sum()
-    nearest = closeness.masked_fill(mates, -1.0).topk(n_others, dim=1).values.mean(1)
-    return -(gamma * closeness[anchor, positive] - nearest[anchor]).mean()
 
 
 def released_features(net: nn.Module, images: Images, run: Runtime) -> Features:

@@ -33,6 +33,12 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "affinity-loss": {"loss": "affinity"},
     "gamma-two": {"gamma": 2.0},
     "narrower": {"width": 50},
+    # off in the presets
+    "nearest-negatives": {"negatives": "nearest"},
+    "local-bandwidth": {"bandwidth": "local"},
+    "recalibrated": {"recalibrate": True},
+    "three-final-rounds": {"n_final": 3},
+    "three-that-agree": {"n_final": 3, "consensus": True},
 }
 # And what photographs without a pretrained network get in the default preset.
 OF_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
