@@ -44,6 +44,15 @@ def test_the_ablation_has_a_row_a_change() -> None:
     assert row(text, "released x") == ["released x", "`as_released=['x']`", "0.800 ± 0.012", "—"]
 
 
+def test_the_clock_stands_beside_the_score() -> None:
+    """768 seconds of the released code, 100 of ours."""
+    text = jule.clock(by_id(result("jule-usps-fast", "usps", 0.95, preset="fast")))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "USPS" in line]
+    assert rows[0][1:] == ["the released code", "0.949", "768", "1"]
+    assert rows[2][1:] == ["default", "—", "—", "—"]
+    assert rows[3][1:] == ["fast", "0.950 ± 0.012", "100", "7.7"]
+
+
 def test_sets_of_ones_own_keep_their_row_with_figure_source_and_command() -> None:
     cells = row(jule.own({}), "FRGC")
     assert cells[2] == "0.57 / — / —"

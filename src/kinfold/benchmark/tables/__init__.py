@@ -23,6 +23,7 @@ MARK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLES: dict[str, Callable[[Results], str]] = {
     "jule": jule.clusters,
     "jule-paper": jule.paper,
+    "jule-clock": jule.clock,
     "jule-own": jule.own,
     "jule-baselines": jule.baselines,
     "jule-ablation": jule.ablation,

@@ -105,6 +105,21 @@ def baselines(results: Results) -> str:
     return text + ("\nToo large, " + "; ".join(reasons) + ".\n" if reasons else "")
 
 
+def clock(results: Results) -> str:
+    """CPU seconds and NMI of the released code, and of our presets from the best to the quickest, set by set."""
+    head = ["set", "preset", "NMI", "CPU s", "times as fast"]
+    rows = []
+    for name in YARDSTICKS:
+        ran, original = published.figure(name, "JULE-RC", "measured"), published.ORIGINAL_CPU_SECONDS[name]
+        rows.append([title(name), "the released code", number(ran.nmi if ran else None), f"{original:,.0f}", "1"])
+        for preset in ("paper", "default", "fast"):
+            ours = results.get(f"jule-{name}-{preset}")
+            times = f"{original / ours['cpu_seconds']['mean']:.1f}" if ours else NOTHING
+            rows.append([title(name), preset, metric(ours, "nmi"), mean(ours, "cpu_seconds"), times])
+    text = table(head, rows) + made("kinfold benchmark jule --data DIR", "jule-*.json")
+    return text + f"The released code: {published.MEASURED}.\n"
+
+
 def own(results: Results) -> str:
     """Rows for which a user brings the images."""
     head = [
