@@ -130,7 +130,8 @@ def test_every_change_is_a_parameter_that_the_estimator_has() -> None:
 def test_every_row_of_the_study_has_its_permanent_id() -> None:
     from kinfold import InformationStudy
 
-    *found, beside = select("information-study")
+    *found, longer, beside = select("information-study")
+    assert (longer.id, longer.parameters["n_epochs"]) == ("study-imsat-vat-longer", 32)
     assert beside.id == "kmeans-pixels-mnist-test"
     assert len(found) == len(study.ROWS) == 37
     assert {"study-imsat-vat", "study-iic-geo", "study-reg-cutout"} <= {s.id for s in found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from kinfold.benchmark import study
 from kinfold.benchmark.scenarios.scenario import Scenario
@@ -10,7 +11,12 @@ from kinfold.benchmark.scenarios.scenario import Scenario
 
 def rows() -> Iterator[Scenario]:
     for name, row in study.ROWS.items():
-        parameters = study.REDUCED | row.parameters
-        yield Scenario(
-            f"study-{name}", "information-study", "cluster", "InformationStudy", "mnist-test", "default", parameters
-        )
+        yield _scenario(name, study.REDUCED | row.parameters)
+    for name in study.LONGER:
+        yield _scenario(f"{name}-longer", study.REDUCED | study.ROWS[name].parameters | study.LONG)
+
+
+def _scenario(name: str, parameters: dict[str, Any]) -> Scenario:
+    return Scenario(
+        f"study-{name}", "information-study", "cluster", "InformationStudy", "mnist-test", "default", parameters
+    )
