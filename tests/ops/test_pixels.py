@@ -45,7 +45,7 @@ def test_what_averaging_keeps_is_measured(centred: bool, monkeypatch: pytest.Mon
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     full = neighbours(unit, 6).index
     monkeypatch.setattr("kinfold.ops.pixels.FULL_CHUNK", 32)
-    _, near = first_graph(x, 6, centred)
+    _, near = first_graph(x, 6, centred, measured=True)
     share = np.mean([len(np.intersect1d(a, b)) / 6 for a, b in zip(full, near.index, strict=True)])
     assert near.recall == pytest.approx(share, abs=1e-9)
     assert 0.2 < near.recall < 0.9
@@ -55,7 +55,7 @@ def test_what_averaging_keeps_is_measured(centred: bool, monkeypatch: pytest.Mon
 
 def test_small_images_lose_no_neighbour() -> None:
     x = np.random.default_rng(0).integers(0, 255, (40, 3, 32, 20)).astype(np.uint8)
-    assert first_graph(x, 5, "auto")[1].recall == 1
+    assert first_graph(x, 5, "auto", measured=True)[1].recall == 1
 
 
 def test_large_images_are_averaged_down() -> None:

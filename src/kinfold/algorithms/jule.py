@@ -304,7 +304,8 @@ class JULE(DeepClusterer[JuleState]):
         if self._set("n_periods") is not None:
             state.planned = self._warm(state) + self._set("n_periods") + self._last(state)
         if state.weight_contrast == 0:
-            pixel, near = first_graph(images.pixels, self._n_neighbors(len(images)), self._set("center"))
+            k = self._n_neighbors(len(images))
+            pixel, near = first_graph(images.pixels, k, self._set("center"), measured=True)
             state.facts["first_graph"] = {"recall": round(near.recall, 4), "method": near.method}
             if near.recall < 1:
                 run.progress.say(f"first graph: {near.method}; it has {near.recall:.1%} of the nearest images.")
@@ -416,11 +417,8 @@ class JULE(DeepClusterer[JuleState]):
             "local_above": 100 if "half-neighbors" in self.as_released else 0,
             "exact": "fast-update" not in self.as_released,
         }
-        graph, wanted, smallest = (
-            graph_of(near, local=self.bandwidth == "local"),
-            self.n_clusters,
-            self._set("smallest"),
-        )
+        graph = graph_of(near, local=self.bandwidth == "local")
+        wanted, smallest = self.n_clusters, self._set("smallest")
         if wanted is None or smallest == 0:
             tree = agglomerate(graph, start, 1, features=features, **options)
         if wanted is None:

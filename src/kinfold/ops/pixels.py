@@ -44,14 +44,14 @@ def pixel_features(pixels: npt.NDArray[np.generic], *, centred: bool) -> npt.NDA
 
 
 def first_graph(
-    pixels: npt.NDArray[np.generic], n_neighbors: int, center: bool | str
+    pixels: npt.NDArray[np.generic], n_neighbors: int, center: bool | str, *, measured: bool = False
 ) -> tuple[npt.NDArray[np.float32], Neighbours]:
     """Neighbours among images as they came ``(n, c, h, w) or (n, d) -> (n, d), (n, k)``.
 
     Rows are scaled to unit length, after the mean image has been taken away where `center` is true, or, for "auto",
     where that makes more neighbours mutual: centring serves digits and ruins aligned faces, and mutual neighbours tell
-    them apart without labels. Vectors are taken as they are. Sides above 32 pixels are averaged down to 32; the recall
-    of the neighbours is then that of the search times the share that averaging keeps, see `kept`.
+    them apart without labels. Vectors are taken as they are. Sides above 32 pixels are averaged down to 32; with
+    `measured` the recall is then that of the search times the share that averaging keeps, see `kept`.
     """
     if pixels.ndim == 2:
         features = np.asarray(pixels, dtype=np.float32)
@@ -61,7 +61,7 @@ def first_graph(
         features = pixel_features(pixels, centred=centred)
         found.append((features, neighbours(features, n_neighbors), centred))
     features, near, centred = max(found, key=lambda each: mutuality(each[1]))
-    if max(pixels.shape[2:]) > LARGEST_SIDE:
+    if measured and max(pixels.shape[2:]) > LARGEST_SIDE:
         share = kept(pixels, features, near.index.shape[1], centred=centred)
         method = f"averaged down to a side of {LARGEST_SIDE} pixels, {near.method}"
         near = replace(near, recall=near.recall * share, method=method)
