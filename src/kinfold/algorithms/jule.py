@@ -395,7 +395,10 @@ class JULE(DeepClusterer[JuleState]):
         if not self.consensus:
             return near, features
         last = torch.from_numpy(features)
-        state.seen = last if state.seen is None else torch.cat([state.seen, last], 1)
+        if state.seen is None:
+            state.seen = last
+            return near, features
+        state.seen = torch.cat([state.seen, last], 1)
         together = functional.normalize(state.seen).numpy()
         return neighbours(together, self._n_neighbors(len(together))), together
 

@@ -39,8 +39,7 @@ def pixel_features(pixels: npt.NDArray[np.generic], *, centred: bool) -> npt.NDA
     small = np.concatenate([_small(pixels[i : i + CHUNK]) for i in range(0, len(pixels), CHUNK)])
     if centred:
         small -= small.mean(0)
-    small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1e-10)
-    return small
+    return _to_unit(small)
 
 
 def first_graph(
@@ -152,13 +151,17 @@ def _full_size(
         total = sum(pixels[rows].astype(np.float64).sum(0) for rows in pieces)
         mean = (np.ravel(total) / len(among)).astype(np.float32)
 
-    def unit(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        x = pixels[rows].reshape(len(rows), -1).astype(np.float32) - mean
-        x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-10)
-        return x
+    def full(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        return _to_unit(pixels[rows].reshape(len(rows), -1).astype(np.float32) - mean)
 
-    wanted = unit(among[asked])
-    return np.concatenate([wanted @ unit(rows).T for rows in pieces], axis=1)
+    wanted = full(among[asked])
+    return np.concatenate([wanted @ full(rows).T for rows in pieces], axis=1)
+
+
+def _to_unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Scale rows to unit length, in place ``(n, d) -> (n, d)``; a row of noughts stays one."""
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-10)
+    return rows
 
 
 def _small(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
