@@ -99,3 +99,24 @@ ROWS: dict[str, Row] = {
     "reg-vat-cutout": _beside("IIC-Geo, beside it VAT + Cutout", "vat-kl", "cutout", acc=0.977, sd=0.000),
     "reg-vat-gaussian": _beside("IIC-Geo, beside it VAT + Gaussian", "vat-kl", "gaussian-mild", acc=0.942, sd=0.062),
 }
+
+
+def family(row: Row) -> str:
+    """Which kind of row it is: whose information, and what its changes have in common.
+
+    Examples
+    --------
+    >>> family(ROWS["imsat-vat-mixup"]), family(ROWS["reg-cutout"])
+    ('IMSAT, VAT beside', 'IIC Geo, other changes beside')
+    """
+    inside, beside = set(row.parameters["views"]), set(row.parameters.get("side", ()))
+    if row.parameters["objective"] == "imsat+iic":
+        return "IMSAT with VAT, and IIC Geo"
+    if row.parameters["objective"] == "imsat":
+        named = [word for word, change in (("VAT", "vat-kl"), ("Geo", "geometric")) if change in beside]
+        return f"IMSAT, {' and '.join(named) or ('other changes' if beside else 'nothing')} beside"
+    if "geometric" not in inside:
+        return "IIC, other changes in place of Geo"
+    if inside != {"geometric"}:
+        return "IIC Geo, other changes inside too"
+    return "IIC Geo, other changes beside" if beside else "IIC Geo"

@@ -36,6 +36,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "iic-few-labels": iic.few_labels,
     "iic-first-steps": iic.first_steps,
     "information-study": study.information,
+    "study-families": study.families,
     "coates-ng": features.coates_ng,
     "nat": features.nat,
     "deepcluster": features.deepcluster,

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
+from scipy.stats import spearmanr
+
 from kinfold.benchmark import study
-from kinfold.benchmark.tables.cells import NOTHING, Result, Results, made, mean, metric, table
+from kinfold.benchmark.tables.cells import NOTHING, Result, Results, made, mean, metric, not_measured, table
+
+COMMAND = "kinfold benchmark information-study --data DIR"
+FEWEST_RANKED = 3  # rows, to speak of an order
 
 
 def information(results: Results) -> str:
@@ -15,12 +22,36 @@ def information(results: Results) -> str:
         objective, *cells = _row(study.ROWS[name], results.get(f"study-{name}-longer"))
         rows.append([f"{objective}, {study.LONG['n_epochs']} epochs", *cells])
     kmeans = metric(results.get("kmeans-pixels-mnist-test"), "acc")
-    text = table(head, rows) + made("kinfold benchmark information-study --data DIR", "study-*.json")
+    text = table(head, rows) + made(COMMAND, "study-*.json")
     setting = ", ".join(f"{key} {value}" for key, value in study.REDUCED.items())
     return text + (
         f"Ours: MNIST-test (10,000 images), the study's constants but {setting}. k-means on the pixels: ACC {kmeans}. "
         f"Published: {study.SOURCE}, 70,000 images.\n"
     )
+
+
+def families(results: Results) -> str:
+    """Rows of a kind together, and how far the order of all rows agrees with the published one."""
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    collapsed: dict[str, list[int]] = {}
+    for name, row in study.ROWS.items():
+        ours, kind = results.get(f"study-{name}"), study.family(row)
+        if ours is not None and row.acc is not None:
+            pairs.setdefault(kind, []).append((row.acc, ours["metrics"]["acc"]["mean"]))
+            collapsed.setdefault(kind, []).append(ours["health"]["collapsed"])
+    if not pairs:
+        return not_measured(COMMAND)
+    head = ["family", "rows", "published ACC", "ours ACC", "runs collapsed"]
+    rows = []
+    for kind, found in sorted(pairs.items(), key=lambda each: -fmean(ours for _, ours in each[1])):
+        published, ours = (fmean(side) for side in zip(*found, strict=True))
+        rows.append([kind, str(len(found)), f"{published:.3f}", f"{ours:.3f}", str(sum(collapsed[kind]))])
+    text = table(head, rows) + made(COMMAND, "study-*.json", "Mean over the rows of a family that have both figures.")
+    every = [pair for found in pairs.values() for pair in found]
+    if len(every) < FEWEST_RANKED:
+        return text
+    rank = spearmanr(*zip(*every, strict=True)).statistic
+    return text + f"Order of all {len(every)} rows, published against ours: Spearman's rank correlation {rank:.2f}.\n"
 
 
 def _row(row: study.Row, ours: Result | None) -> list[str]:
