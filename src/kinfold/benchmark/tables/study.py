@@ -35,10 +35,10 @@ def families(results: Results) -> str:
     pairs: dict[str, list[tuple[float, float]]] = {}
     collapsed: dict[str, list[int]] = {}
     for name, row in study.ROWS.items():
-        ours, kind = results.get(f"study-{name}"), study.family(row)
-        if ours is not None and row.acc is not None:
-            pairs.setdefault(kind, []).append((row.acc, ours["metrics"]["acc"]["mean"]))
-            collapsed.setdefault(kind, []).append(ours["health"]["collapsed"])
+        run, kind = results.get(f"study-{name}"), study.family(row)
+        if run is not None and row.acc is not None:
+            pairs.setdefault(kind, []).append((row.acc, run["metrics"]["acc"]["mean"]))
+            collapsed.setdefault(kind, []).append(run["health"]["collapsed"])
     if not pairs:
         return not_measured(COMMAND)
     head = ["family", "rows", "published ACC", "ours ACC", "runs collapsed"]
