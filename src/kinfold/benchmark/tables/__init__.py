@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from kinfold.benchmark.tables import features, growth, iic, imsat, jule, scale, study
+from kinfold.benchmark.tables import algorithms, features, growth, iic, imsat, jule, scale, study
 from kinfold.benchmark.tables.cells import FLOAT32, FLOAT32_NOTE, Results
 from kinfold.errors import InputError
 from kinfold.files import write_text
@@ -29,6 +29,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "jule-ablation": jule.ablation,
     "jule-estimated": jule.estimated,
     "jule-predict": jule.predict,
+    "algorithms": algorithms.side_by_side,
     "speed": scale.speed,
     "imsat": imsat.clusters,
     "imsat-codes": imsat.codes,
