@@ -22,7 +22,7 @@ from kinfold.errors import KinfoldError
 from kinfold.runtime import Interrupted
 from kinfold.terminal import Bar, Lines, duration
 
-COMMANDS = ["cluster", "predict", "report", "export", "embed", "evaluate", "benchmark", "algorithms"]
+COMMANDS = ["cluster", "predict", "report", "name", "export", "embed", "evaluate", "benchmark", "algorithms"]
 
 
 @pytest.fixture
@@ -122,6 +122,46 @@ def test_report_is_written_again(run: Path, capsys: pytest.CaptureFixture[str]) 
     assert "the report shows names in place of pictures" in capsys.readouterr().out
     assert main(["report", "runs/a", "--images", "moved"]) == 0
     assert main(["report", "runs/a", "--images", "nowhere"]) == 1
+
+
+def test_names_reach_folders_tables_and_new_images(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["name", "runs/a"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["group", "images", "name", "such", "as"]
+    assert [line.split()[:2] for line in said[1:3]] == [["0", "12"], ["1", "12"]]
+    assert main(["name", "runs/a", "0=red vans", "1= people "]) == 0
+    said = capsys.readouterr().out
+    assert "Written: runs/a/names.csv" in said and "kinfold export runs/a" in said
+    assert (run / "names.csv").read_text() == "cut,cluster,name\n,0,red vans\n,1,people\n"
+    assert main(["predict", "runs/a", "photos/dark", "--to-folders", "new"]) == 0
+    rows = list(csv.DictReader(io.StringIO((run / "predictions.csv").read_text())))
+    (called,) = {row["name"] for row in rows}
+    assert called in ("red vans", "people")
+    assert len(list(Path("new", called).iterdir())) == 12
+    assert main(["export", "runs/a", "--to", "folders", "--dest", "sorted"]) == 0
+    assert {path.name for path in Path("sorted").iterdir()} == {"red vans", "people"}
+    assert main(["name", "runs/a", "0="]) == 0
+    assert main(["export", "runs/a", "--to", "csv", "--dest", "t.csv"]) == 0
+    assert {row["name"] for row in csv.DictReader(io.StringIO(Path("t.csv").read_text()))} == {"", "people"}
+    assert main(["report", "runs/a"]) == 0
+    assert '"given":{"":{"1":"people"}}' in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_table_of_names_is_taken_over(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("names.csv").write_text("cluster,name\n1,people\n")
+    assert main(["name", "runs/a", "--from", "names.csv", "0=vans"]) == 0
+    assert (run / "names.csv").read_text() == "cut,cluster,name\n,0,vans\n,1,people\n"
+    Path("names.csv").write_text("cluster,name\n7,people\n")
+    assert "the run has no group 7; expected one of 0 to 1" in failure(
+        main(["name", "runs/a", "--from", "names.csv"]), capsys
+    )
+    assert "no merge tree" in failure(main(["name", "runs/a", "-k", "2", "0=a"]), capsys)
+    assert main(["name", "runs/a", "vans"]) == 2
+    assert "'vans' names no group; expected GROUP=NAME" in capsys.readouterr().err
+    assert main(["name", "runs/a", "--from", "names.csv", "-k", "2"]) == 2
+    assert "--from cannot go with -k" in capsys.readouterr().err
+    assert "No such file" in failure(main(["name", "runs/a", "--from", "absent.csv"]), capsys)
+    assert (run / "names.csv").read_text() == "cut,cluster,name\n,0,vans\n,1,people\n"
 
 
 def test_export_folders_shows_its_plan_first(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,14 @@ def test_another_cut_has_no_confidence() -> None:
     assert list(table["cluster"]) == [0, 0, 0]
 
 
+def test_names_of_clusters_stand_beside_their_numbers() -> None:
+    found = result()
+    found.cluster_names = {None: {1: "vans"}, 1: {0: "all"}}
+    assert export.table(found)["name"] == ["vans", "", "vans"]
+    assert "name" not in export.table(found, found.cut(1))
+    assert export.table(found, found.cut(1), cluster_names={0: "all"})["name"] == ["all"] * 3
+
+
 def test_parquet_is_read_back_as_it_was(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the parquet extra is not installed")
     table = export.table(result())
@@ -112,6 +120,16 @@ def test_images_reach_the_folder_of_their_cluster(how: str, photos: Path, tmp_pa
         assert move.target.is_symlink() == (how == "symlink")
         assert move.target.samefile(move.source) == (how != "copy")
     assert {path.name for path in dest.iterdir()} == {"cluster-00", "cluster-01", "cluster-10"}
+
+
+def test_a_folder_is_called_as_its_cluster(photos: Path, tmp_path: Path) -> None:
+    names = ["red vans", "red vans", "../../up", "", "unsure", "cluster-3"]
+    columns = {**columns_of(photos, [0, 1, 2, 3, 4, 5]), "name": names}
+    plan = export.plan_folders(columns, files_of(photos), tmp_path / "sorted")
+    folders = {move.target.parent.relative_to(tmp_path / "sorted").as_posix() for move in plan.moves}
+    assert folders == {"red vans", "_.._.._up", "cluster-3", "unsure (4)", "cluster-3 (5)"}
+    assert export.write_folders(plan) == 6
+    assert len(list((tmp_path / "sorted" / "red vans").iterdir())) == 2
 
 
 def test_names_that_clash_are_told_apart(photos: Path, tmp_path: Path) -> None:
@@ -301,11 +319,13 @@ def test_the_onnx_graph_gives_the_estimators_probabilities(dtype: type, tmp_path
     pixels = np.random.default_rng(0).integers(0, 255, (40, 1, 6, 6)).astype(dtype)
     images = as_images(pixels if dtype is np.uint8 else pixels / np.float32(255))
     model = Tiny(n_clusters=3, n_rounds=1, random_state=0).fit(images)
+    model.result_.cluster_names = {None: {1: "vans"}}
     target = tmp_path / "model.onnx"
     assert export.write_onnx(model, target, images) < 1e-4
     session = onnxruntime.InferenceSession(os.fspath(target), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"images": images.tensor(np.arange(7)).numpy()})
     np.testing.assert_allclose(found, model.predict_proba(images.select(np.arange(7))), atol=1e-4)
+    assert session.get_modelmeta().custom_metadata_map["cluster_names"] == '{"1": "vans"}'
     with pytest.raises(InputError, match="exists already"):
         export.write_onnx(model, target, images)
 

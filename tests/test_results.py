@@ -81,6 +81,17 @@ def test_the_files_are_those_promised(folder: Path) -> None:
     assert [row["duplicate_of"] for row in rows] == ["", "0", "", "", "3", ""]
 
 
+def test_names_of_clusters_come_back_and_go(tmp_path: Path, folder: Path) -> None:
+    one = whole()
+    one.cluster_names = {None: {1: "red, vans"}, 3: {0: "cats"}}
+    assert Clustering.load(one.save(folder)).cluster_names == one.cluster_names
+    assert (folder / "names.csv").read_text() == 'cut,cluster,name\n,1,"red, vans"\n3,0,cats\n'
+    whole().save(folder)
+    assert not (folder / "names.csv").exists()
+    (folder / "names.csv").symlink_to("/dev/zero")
+    assert "not a plain file" in refused(folder)
+
+
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path, folder: Path) -> None:
     again = Clustering.load(folder).save(tmp_path / "b")
     for path in folder.iterdir():

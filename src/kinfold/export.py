@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import filecmp
 import io
+import json
 import os
 import shutil
 from collections import Counter
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from kinfold.errors import InputError, KinfoldError, room_for
 from kinfold.files import safe_join, write_bytes, write_text
+from kinfold.naming import folder_names
 from kinfold.runtime import Progress, Runtime
 
 if TYPE_CHECKING:
@@ -49,7 +51,9 @@ Table = dict[str, Sequence[Any]]
 UNSURE = "unsure"
 
 
-def table(clustering: Clustering, labels: np.ndarray | None = None) -> Table:
+def table(
+    clustering: Clustering, labels: np.ndarray | None = None, *, cluster_names: Mapping[int, str] | None = None
+) -> Table:
     """Give the clustering as named columns of equal length, one row an image.
 
     Parameters
@@ -58,18 +62,23 @@ def table(clustering: Clustering, labels: np.ndarray | None = None) -> Table:
         A fitted estimator's ``result_``, or a run folder read back.
     labels : (n,) array of int, optional
         Other labels than ``clustering.labels``, for instance ``clustering.cut(12)``.
+    cluster_names : mapping of int to str, optional
+        Names of these clusters; those of the fitted ones are known.
 
     Returns
     -------
     dict of str to sequence
-        ``image``, ``cluster``, ``confidence``, ``outlier``, ``duplicate_of`` (a name, or an empty string). Confidence
-        and outlier scores belong to the fitted clusters, so they are left out when other `labels` are given.
+        ``image``, ``cluster``, ``name`` where clusters have names, ``confidence``, ``outlier``, ``duplicate_of`` (a
+        name, or an empty string). Confidence and outlier scores belong to the fitted clusters, so they are left out
+        when other `labels` are given.
     """
     names = clustering.names
     clusters = clustering.labels if labels is None else np.asarray(labels)
     if len(clusters) != len(names):
         raise InputError(f"labels has length {len(clusters)}; expected one for each of the {len(names)} images.")
-    columns: Table = {"image": list(names), "cluster": [int(label) for label in clusters]}
+    if labels is None and cluster_names is None:
+        cluster_names = clustering.cluster_names.get(None)
+    columns: Table = {"image": list(names), **_clusters(clusters, cluster_names)}
     if labels is None:
         columns["confidence"] = [float(value) for value in clustering.confidence]
         columns["outlier"] = [float(value) for value in clustering.outlier]
@@ -77,8 +86,14 @@ def table(clustering: Clustering, labels: np.ndarray | None = None) -> Table:
     return columns
 
 
+def _clusters(labels: np.ndarray, names: Mapping[int, str] | None) -> Table:
+    """The column ``cluster`` and, where clusters have names, ``name``."""
+    clusters = [int(label) for label in labels]
+    return {"cluster": clusters, **({"name": [names.get(cluster, "") for cluster in clusters]} if names else {})}
+
+
 def predictions(model: DeepClusterer[Any], images: Images) -> Table:
-    """Sort images by a fitted model, as named columns: ``image``, ``cluster``, ``confidence``, ``outlier``.
+    """Sort images by a fitted model, as named columns.
 
     Parameters
     ----------
@@ -90,12 +105,13 @@ def predictions(model: DeepClusterer[Any], images: Images) -> Table:
     Returns
     -------
     dict of str to sequence
-        For `write_csv`, `write_parquet` and `plan_folders`.
+        ``image``, ``cluster``, ``name`` where clusters were named, ``confidence``, ``outlier``; for `write_csv`,
+        `write_parquet` and `plan_folders`.
     """
     found = model.predict_table(images)
     return {
         "image": list(images.names),
-        "cluster": [int(label) for label in found["labels"]],
+        **_clusters(found["labels"], model.result_.cluster_names.get(None)),
         "confidence": [float(value) for value in found["confidence"]],
         "outlier": [float(value) for value in found["outlier"]],
     }
@@ -211,7 +227,7 @@ def plan_folders(
     *,
     min_confidence: float = 0.0,
 ) -> Plan:
-    """Plan one folder a cluster, without writing anything.
+    """Plan one folder a cluster, without writing anything; called by the cluster's name where it has one.
 
     An image keeps its file name where no other image in the table has the same one (letter case aside); otherwise its
     subfolders become part of the name, and what still clashes, or stands in the destination already, gets a number.
@@ -219,7 +235,7 @@ def plan_folders(
     Parameters
     ----------
     columns : mapping of str to sequence
-        ``image``, ``cluster``, and ``confidence`` for `min_confidence`.
+        ``image``, ``cluster``, ``name`` if there are names, and ``confidence`` for `min_confidence`.
     files : mapping of str to Path
         Where the image of each name is, from :func:`kinfold.locate.files_of`. A name that is not in it is left out:
         names are only looked up, never made into a path to read.
@@ -247,7 +263,7 @@ def plan_folders(
     plan = Plan(Path(destination))
     names: Sequence[str] = columns["image"]
     clusters = [int(cluster) for cluster in columns["cluster"]]
-    width = len(str(max(clusters, default=0)))
+    folders = _folders(clusters, columns.get("name", ()))
     shared = Counter(PurePosixPath(name).name.casefold() for name in names)
     taken: set[str] = set()
     for i, name in enumerate(names):
@@ -256,7 +272,7 @@ def plan_folders(
             continue
         unsure = min_confidence > 0 and columns["confidence"][i] < min_confidence
         try:
-            folder = safe_join(plan.destination, UNSURE if unsure else f"cluster-{clusters[i]:0{width}d}")
+            folder = safe_join(plan.destination, UNSURE if unsure else folders[clusters[i]])
         except InputError as error:  # a link that stands there already and leads out
             plan.refused.append((name, str(error)))
             continue
@@ -268,6 +284,14 @@ def plan_folders(
         else:
             plan.moves.append(Move(name, files[name], target))
     return plan
+
+
+def _folders(clusters: Sequence[int], names: Sequence[str]) -> dict[int, str]:
+    """Folder of each cluster: its name, or its number."""
+    width = len(str(max(clusters, default=0)))
+    numbered = {cluster: f"cluster-{cluster:0{width}d}" for cluster in set(clusters)}
+    given = {cluster: name for cluster, name in zip(clusters, names, strict=False) if name}
+    return numbered | folder_names(given, [UNSURE, *numbered.values()])
 
 
 def write_folders(plan: Plan, how: str = "copy", progress: Progress | None = None) -> int:
@@ -362,7 +386,8 @@ def write_onnx(model: DeepClusterer[Any], path: str | Path, images: Images, *, t
     """Write network and cluster assignment as one ONNX graph, and prove it by running it.
 
     The graph has one input, ``images`` (batch, c, h, w) in the pixel type that the model was fitted on, and one output,
-    ``probabilities`` (batch, k). It is run in onnxruntime on `images` and compared with ``model.predict_proba``.
+    ``probabilities`` (batch, k). Names of clusters stand in its metadata, ``cluster_names``, as JSON. It is run in
+    onnxruntime on `images` and compared with ``model.predict_proba``.
 
     Parameters
     ----------
@@ -444,5 +469,9 @@ def _graph(model: DeepClusterer[Any], batch: Tensor) -> bytes:
     )
     if program is None:
         raise KinfoldError("torch wrote no ONNX graph; please report this with the versions of torch and onnx.")
-    content: bytes = program.model_proto.SerializeToString()
+    proto = program.model_proto
+    names = model.result_.cluster_names.get(None)
+    if names:
+        proto.metadata_props.add(key="cluster_names", value=json.dumps(names))
+    content: bytes = proto.SerializeToString()
     return content

@@ -18,6 +18,8 @@ from torch import Tensor
 from kinfold.data.images import Skipped
 from kinfold.errors import InputError
 from kinfold.files import read_json, read_tensors, regular_file, write_bytes, write_tensors, write_text
+from kinfold.naming import FILE as NAMES
+from kinfold.naming import Names, read_names, write_names
 
 FORMAT = "kinfold run"
 VERSION = 1
@@ -59,6 +61,9 @@ class Clustering:
         The network.
     variants : dict of (n,) int64
         Other labelings of the same run, by name.
+    cluster_names : dict
+        Names that people gave, ``{None: {3: "red vans"}}`` for the fitted clusters, ``{12: {...}}`` for those of
+        ``cut(12)``.
 
     Examples
     --------
@@ -82,6 +87,7 @@ class Clustering:
     run: dict[str, Any] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
     variants: dict[str, Labels] = field(default_factory=dict)
+    cluster_names: Names = field(default_factory=dict)
 
     @classmethod
     def of(cls, labels: Sequence[int] | Labels, *, embedding: Any, **others: Any) -> Clustering:
@@ -161,6 +167,7 @@ class Clustering:
         write_text(folder / "history.csv", _csv(_columns(self.history), self.history))
         rows = [{"path": one.path, "reason": one.reason} for one in self.skipped]
         write_text(folder / "skipped.csv", _csv(["path", "reason"], rows))
+        write_names(folder, self.cluster_names)
         head = {"format": FORMAT, "format_version": VERSION, "n": len(self), "variants": list(self.variants)}
         write_text(folder / "run.json", json.dumps({**self.run, **head}, indent=1, ensure_ascii=True) + "\n")
         return folder
@@ -234,6 +241,7 @@ class Clustering:
             run=run,
             weights=read_tensors(folder, "model.safetensors"),
             variants={name: _whole(table[name], where) for name in extras},
+            cluster_names=read_names(regular_file(folder, NAMES)) if (folder / NAMES).exists() else {},
         )
 
 

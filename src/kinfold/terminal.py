@@ -28,6 +28,7 @@ from kinfold.runtime import Progress
 __all__ = [
     "Bar",
     "Lines",
+    "describe_groups",
     "describe_images",
     "describe_plan",
     "describe_result",
@@ -224,12 +225,30 @@ def describe_result(result: Clustering) -> list[str]:
     return lines
 
 
+def describe_groups(result: Clustering, n_clusters: int | None = None) -> list[str]:
+    """List the groups of a run, or of its merge tree cut at another number: size, name, a typical image.
+
+    >>> result = Clustering.of([0, 0, 1], embedding=np.eye(3), cluster_names={None: {1: "red vans"}})
+    >>> describe_groups(result)
+    ['group  images  name      such as', '    0       2                  0', '    1       1  red vans        2']
+    """
+    labels = result.labels if n_clusters is None else result.cut(n_clusters)
+    names = result.cluster_names.get(n_clusters, {})
+    sure = np.asarray(result.confidence) * (1 - np.asarray(result.outlier))
+    rows = []
+    for cluster, size in zip(*np.unique(labels, return_counts=True), strict=True):
+        typical = int(np.where(labels == cluster, sure, -1).argmax())
+        rows.append([str(cluster), f"{size}", names.get(int(cluster), ""), result.names[typical]])
+    return table(["group", "images", "name", "such as"], rows)
+
+
 def next_steps(folder: Path) -> list[str]:
     """Name what a run wrote, and what to type next."""
     run, page = shlex.quote(str(folder)), folder / "report.html"
     return [
         f"Written: {folder} ({', '.join(path.name for path in sorted(folder.iterdir()) if path.is_file())})",
         f"Look:    open {page} in any browser" if page.exists() else f"Look:    kinfold report {run}",
+        f"Name:    kinfold name {run} 0='a name'",
         f"Sort:    kinfold export {run} --to folders --dest sorted/ --dry-run",
         f"Next:    kinfold predict {run} more_photos/",
     ]

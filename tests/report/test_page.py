@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from kinfold.data.images import Images
+from kinfold.naming import read_names
 from kinfold.report import write_report
 
 Show = Callable[..., Any]
@@ -206,6 +208,34 @@ def test_the_table_at_the_cut_is_downloaded(show: Show, report: Any, k: int) -> 
     np.testing.assert_array_equal([int(row["cluster"]) for row in rows], expected)
     assert rows[239]["duplicate_of"] == "0" and rows[0]["duplicate_of"] == ""
     np.testing.assert_array_equal([int(row["label"]) for row in rows], report.clustering.truth)
+
+
+def test_names_are_typed_shown_and_saved(show: Show, report: Any, tmp_path: Path) -> None:
+    named = replace(report.clustering, cluster_names={None: {0: "red <vans>"}, 6: {2: "cats, dogs"}})
+    page = show(write_report(named, None, tmp_path / "named.html"))
+    assert not page.locator("#naming").is_visible()
+    assert page.locator(".card[data-cluster='0'] .called").input_value() == "red <vans>"
+    field = page.locator(".card[data-cluster='1'] .called")
+    field.fill("  two   words ")
+    field.press("Enter")
+    assert field.input_value() == "two words"
+    assert page.locator("#naming").is_visible()
+    set_slider(page, 6)
+    assert page.locator(".card[data-cluster='2'] .called").input_value() == "cats, dogs"
+    assert page.locator(".card[data-cluster='1'] .called").input_value() == ""
+    page.locator(".card[data-cluster='2'] .called").fill("")
+    page.locator(".card[data-cluster='5'] .called").fill('"quoted"')
+    page.locator("#order").focus()
+    with page.expect_download() as download:
+        page.locator("#save-names").click()
+    assert download.value.suggested_filename == "names.csv"
+    expected = {None: {0: "red <vans>", 1: "two words"}, 6: {5: '"quoted"'}}
+    assert read_names(download.value.path()) == expected
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
+    assert {row["name"] for row in rows if row["cluster"] == "5"} == {'"quoted"'}
+    assert {row["name"] for row in rows if row["cluster"] != "5"} == {""}
 
 
 def test_all_images_of_a_cluster_can_be_seen(show: Show, report: Any) -> None:

@@ -14,10 +14,10 @@ import sys
 import typer
 
 from kinfold import launch
-from kinfold.cli import runs, scale  # the commands, which give themselves to the application
+from kinfold.cli import naming, runs, scale  # the commands, which give themselves to the application
 from kinfold.cli.shared import app
 
-__all__ = ["app", "main", "runs", "scale"]
+__all__ = ["app", "main", "naming", "runs", "scale"]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -296,7 +296,8 @@ def export(
             progress.say(f"Checked in onnxruntime: at most {difference:.1g} from predict_proba.")
             progress.say(f"Written: {dest} (input 'images', output 'probabilities')")
             return
-        columns = exporting.table(result, None if n_clusters is None else result.cut(n_clusters))
+        labels = None if n_clusters is None else result.cut(n_clusters)
+        columns = exporting.table(result, labels, cluster_names=result.cluster_names.get(n_clusters))
         if to is Target.folders:
             files = files_of(source_of(result, run, images))
             plan = exporting.plan_folders(columns, files, dest, min_confidence=min_confidence)

@@ -24,7 +24,7 @@ from kinfold.report.palette import palette
 from kinfold.report.tree import PageTree, agreement, matched_colours, page_tree
 from kinfold.results import Clustering
 
-SCRIPTS = ("data.js", "cut.js", "tiles.js", "gallery.js", "map.js", "tree.js", "scores.js", "controls.js")
+SCRIPTS = ("data.js", "cut.js", "naming.js", "tiles.js", "gallery.js", "map.js", "tree.js", "scores.js", "controls.js")
 # What a gallery opens with: most typical, least certain, outliers. The scripts read the same numbers from the page.
 N_SHOWN = (12, 6, 6)
 SMALL_BYTES = 5_500_000
@@ -200,6 +200,7 @@ def _clusters(clustering: Clustering, ids: Ints, labels: Ints, tree: PageTree | 
         "colours": palette(n_colours),
         "colour": matched_colours(labels, tree).tolist(),
         "shown": list(N_SHOWN),
+        "given": {str(cut or ""): names for cut, names in clustering.cluster_names.items()},
         "tree": None,
     }
     if tree is not None:

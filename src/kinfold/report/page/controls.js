@@ -49,7 +49,7 @@ function listFound() {
     const hit = element("button", "hit");
     hit.type = "button";
     const words = element("span", "", nameOf(i));
-    words.append(element("small", "", `Cluster ${now.clusters[now.labels[i]].id} · confidence ${confidenceOf(i).toFixed(2)}`));
+    words.append(element("small", "", `${called(now.clusters[now.labels[i]])} · confidence ${confidenceOf(i).toFixed(2)}`));
     hit.append(paint(element("div", "thumb"), i), words);
     hit.onclick = () => view(i);
     return hit;
@@ -73,29 +73,24 @@ document.addEventListener("pointerdown", (event) => {
   if (!event.target.closest(".find, dialog")) found.hidden = true;
 });
 onCut(listFoundIfOpen);
+renamed.push(listFoundIfOpen);
 function listFoundIfOpen() { if (!found.hidden) listFound(); }
 
 // The table at this cut, in the columns of labels.csv.
-const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
 function tableText() {
-  const header = ["image", "cluster", "confidence", "outlier", "duplicate_of", ...(images.truth ? ["label"] : [])];
+  const named = now.clusters.some(nameOfCluster);
+  const header = ["image", "cluster", ...(named ? ["name"] : []), "confidence", "outlier", "duplicate_of", ...(images.truth ? ["label"] : [])];
   const lines = [header.join(",")];
   for (let i = 0; i < n; i++) {
-    const row = [quoted(nameOf(i)), now.clusters[now.labels[i]].id, confidenceOf(i).toFixed(4), outlierOf(i).toFixed(4),
+    const cluster = now.clusters[now.labels[i]];
+    const row = [quoted(nameOf(i)), cluster.id, ...(named ? [quoted(nameOfCluster(cluster))] : []), confidenceOf(i).toFixed(4), outlierOf(i).toFixed(4),
       images.copyOf.get(i) ?? ""];
     if (images.truth) row.push(data.truth.values[images.truth[i]]);
     lines.push(row.join(","));
   }
   return lines.join("\n") + "\n";
 }
-byId("download").onclick = () => {
-  const url = URL.createObjectURL(new Blob([tableText()], {type: "text/csv"}));
-  const link = element("a");
-  link.href = url;
-  link.download = `labels-${now.k}.csv`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
-};
+byId("download").onclick = () => save(tableText(), `labels-${now.k}.csv`);
 
 // Theme: as the system, light, dark. A page opened from disk may not be allowed to remember it.
 const themes = ["auto", "light", "dark"];

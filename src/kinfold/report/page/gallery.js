@@ -31,10 +31,9 @@ function makeCard(cluster, p) {
   const header = element("header");
   const dot = element("span", "dot");
   dot.style.background = cluster.colour;
-  const title = element("h3", "", `Cluster ${cluster.id}`);
-  title.id = `cluster-${p}-title`;
+  const [title, field] = heading(cluster, p);
   card.setAttribute("aria-labelledby", title.id);
-  header.append(dot, title, element("span", "count", `${count(cluster.size, "image")} · ${percent(cluster.size / n)}`));
+  header.append(dot, title, field, element("span", "count", `${count(cluster.size, "image")} · ${percent(cluster.size / n)}`));
   const meter = element("div", "meter");
   const gauge = element("i");
   const level = element("b");
@@ -73,7 +72,8 @@ function drawCards() {
   for (const card of cardOf.values()) filler.observe(card);
   const sizes = now.clusters.map((cluster) => cluster.size);
   reserve();
-  const words = [`${count(now.k, "cluster")} of ${Math.min(...sizes).toLocaleString("en")} to ${Math.max(...sizes).toLocaleString("en")} images.`];
+  const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
+  const words = [`${count(now.k, "cluster")} of ${least < most ? `${least.toLocaleString("en")} to ` : ""}${count(most, "image")}.`];
   if (now.k !== chosen) words.push(`Confidence and outliers are those of the run, at ${chosen}.`);
   byId("clusters-words").textContent = words.join(" ");
 }
@@ -111,7 +111,7 @@ function showAll(p) {
   const cluster = now.clusters[p];
   allOf = [...orders.typical].filter((i) => now.labels[i] === p && (!hasSheets || hasTile(i)));
   allShown = 0;
-  byId("all-title").textContent = `Cluster ${cluster.id}`;
+  byId("all-title").textContent = called(cluster);
   byId("all-words").textContent = allOf.length === cluster.size
     ? `${count(cluster.size, "image")}, the most typical first.`
     : `${count(allOf.length, "image")} of ${cluster.size.toLocaleString("en")} have a thumbnail in this page, the most typical first.`;
@@ -134,7 +134,7 @@ function view(i) {
   const cluster = now.clusters[now.labels[i]];
   byId("viewer-picture").replaceChildren(paint(element("div", "thumb"), i, true));
   byId("viewer-name").textContent = nameOf(i);
-  const facts = [["Cluster", cluster.id], ["Confidence", confidenceOf(i).toFixed(3)], ["Outlier score", `${outlierOf(i).toFixed(3)}, further from its cluster than ${percent(outlierOf(i))} of all images`]];
+  const facts = [["Cluster", nameOfCluster(cluster) ? `${nameOfCluster(cluster)} (${cluster.id})` : cluster.id], ["Confidence", confidenceOf(i).toFixed(3)], ["Outlier score", `${outlierOf(i).toFixed(3)}, further from its cluster than ${percent(outlierOf(i))} of all images`]];
   if (images.truth) facts.push(["Known label", data.truth.names[images.truth[i]]]);
   if (images.copyOf.has(i)) facts.push(["Copy of", nameOf(images.copyOf.get(i))]);
   if (hasSheets && !hasTile(i)) facts.push(["Thumbnail", "not in this page, which holds a sample"]);

@@ -197,7 +197,7 @@ function showTip(i, x, y) {
   redraw();
   if (i < 0) return;
   const cluster = now.clusters[now.labels[i]];
-  const line = element("span", "", `Cluster ${cluster.id} · confidence ${confidenceOf(i).toFixed(2)}`);
+  const line = element("span", "", `${called(cluster)} · confidence ${confidenceOf(i).toFixed(2)}`);
   const parts = [element("b", "", nameOf(i)), line];
   if (hasTile(i)) parts.unshift(paint(element("div", "thumb"), i, true));
   else if (hasSheets) parts.push(element("span", "muted", " · no thumbnail in this page"));

@@ -113,7 +113,7 @@ if (confusion) {
   confusion.addEventListener("pointermove", (event) => {
     const cell = cellAt(event);
     byId("confusion-words").textContent = cell
-      ? `${count(table.counts[cell.c][cell.p], "image")} of class ${data.truth.names[cell.c]} in cluster ${now.clusters[cell.p].id}: ${percent(table.counts[cell.c][cell.p] / table.totals[cell.c])} of the class.`
+      ? `${count(table.counts[cell.c][cell.p], "image")} of class ${data.truth.names[cell.c]} in ${nameOfCluster(now.clusters[cell.p]) || `cluster ${now.clusters[cell.p].id}`}: ${percent(table.counts[cell.c][cell.p] / table.totals[cell.c])} of the class.`
       : rest;
   });
   confusion.addEventListener("pointerleave", () => { byId("confusion-words").textContent = rest; });
