@@ -73,7 +73,7 @@ ARROWS: dict[str, set[str]] = {
         "runtime",
     },
     "fewlabels": {"algorithms", "estimator", "parameters", "train", "data", "runtime"},
-    "report": {"results", "metrics", "data", "files", "ops", "phrases"},
+    "report": {"results", "metrics", "naming", "data", "files", "ops", "phrases"},
     "benchmark": {
         "results",
         "metrics",

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from kinfold.data.images import Images
 from kinfold.errors import InputError
 from kinfold.files import write_bytes
+from kinfold.naming import LONGEST
 from kinfold.phrases import plural
 from kinfold.report import sprites, words
 from kinfold.report.layout import planar
@@ -200,6 +201,7 @@ def _clusters(clustering: Clustering, ids: Ints, labels: Ints, tree: PageTree | 
         "colours": palette(n_colours),
         "colour": matched_colours(labels, tree).tolist(),
         "shown": list(N_SHOWN),
+        "longestName": LONGEST,
         "given": {str(cut or ""): names for cut, names in clustering.cluster_names.items()},
         "tree": None,
     }

@@ -1,13 +1,12 @@
 // Names of clusters: those of the run, and what is typed here. A page cannot write into the run folder, so it saves a table.
 const given = data.given;
-const LONGEST_NAME = 100;
 const cutNow = () => (now.k === chosen ? "" : String(now.k));
 const nameOfCluster = (cluster) => given[cutNow()]?.[cluster.id] ?? "";
 const called = (cluster) => nameOfCluster(cluster) || `Cluster ${cluster.id}`;
 const renamed = [];
 
 function rename(cluster, text) {
-  const name = text.trim().replace(/\s+/g, " ").slice(0, LONGEST_NAME);
+  const name = text.trim().replace(/\s+/g, " ").slice(0, data.longestName);
   if (name === nameOfCluster(cluster)) return;
   const names = (given[cutNow()] ??= {});
   if (name) names[cluster.id] = name; else delete names[cluster.id];
@@ -20,7 +19,7 @@ function heading(cluster, p) {
   const title = element("h3", "", `Cluster ${cluster.id}`);
   title.id = `cluster-${p}-title`;
   const field = element("input", "called");
-  Object.assign(field, {type: "text", value: nameOfCluster(cluster), placeholder: "Name it", maxLength: LONGEST_NAME, autocomplete: "off"});
+  Object.assign(field, {type: "text", value: nameOfCluster(cluster), placeholder: "Name it", maxLength: data.longestName, autocomplete: "off"});
   field.setAttribute("aria-label", `Name of cluster ${cluster.id}`);
   field.addEventListener("change", () => { rename(cluster, field.value); field.value = nameOfCluster(cluster); });
   field.addEventListener("keydown", (event) => { if (event.key === "Enter") field.blur(); });
