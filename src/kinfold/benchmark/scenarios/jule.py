@@ -21,6 +21,7 @@ from kinfold.benchmark.scenarios.scenario import (
 ABLATED = ("umist", "cmu-pie", "usps", "mnist-test")
 WITH_DEFECTS = ("usps", "mnist-test")
 ABLATIONS: dict[str, dict[str, Any]] = {
+    "nothing": {},  # the preset once more, on the processor that measures the changes
     "no-views": {"view_strength": 0.0},
     "foreseen-negatives": {"negatives": "foreseen"},
     "twenty-neighbors": {"n_neighbors": 20},
