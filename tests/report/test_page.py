@@ -215,10 +215,22 @@ def test_names_are_typed_shown_and_saved(show: Show, report: Any, tmp_path: Path
     page = show(write_report(named, None, tmp_path / "named.html"))
     assert not page.locator("#naming").is_visible()
     assert page.locator(".card[data-cluster='0'] .called").input_value() == "red <vans>"
+    page.evaluate("""() => {
+      window.drawn = [];
+      const draw = CanvasRenderingContext2D.prototype.fillText;
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...at) { drawn.push(text); draw.call(this, text, ...at); };
+    }""")
     field = page.locator(".card[data-cluster='1'] .called")
     field.fill("  two   words ")
     field.press("Enter")
     assert field.input_value() == "two words"
+    page.wait_for_function("drawn.includes('two words')")  # on the map
+    assert {"red <vans>", "2", "3"} <= set(page.evaluate("drawn"))
+    field.fill("two words that go on and on")
+    field.press("Enter")
+    page.wait_for_function("drawn.includes('two words that…')")
+    field.fill("two words")
+    field.press("Enter")
     assert page.locator("#naming").is_visible()
     set_slider(page, 6)
     assert page.locator(".card[data-cluster='2'] .called").input_value() == "cats, dogs"

@@ -31,7 +31,7 @@ const orders = {
 
 const byId = (id) => document.getElementById(id);
 const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-const percent = (share) => `${(100 * share).toFixed(share < 0.1 && share > 0 ? 1 : 0)} %`;
+const percent = (share) => `${(100 * share).toFixed(share < 0.0995 && share > 0 ? 1 : 0)} %`;
 
 // Names come from files: they are only ever set as text, never as markup.
 function element(tag, className, text) {

@@ -4,6 +4,7 @@ const pen = canvas.getContext("2d");
 const tip = byId("tip");
 const CELLS = 128;
 const PAD = 26;
+const LONGEST_PLACE = 16; // letters of a name on the map
 const frame = {width: 0, height: 0, zoom: 1, x: 0, y: 0, pictures: false, side: 1, hover: -1, lone: -1};
 let grouped = new Uint32Array(0);
 let starts = [];
@@ -54,6 +55,7 @@ function redraw() {
   pending = true;
   requestAnimationFrame(() => { pending = false; draw(); });
 }
+renamed.push(redraw);
 
 // Search results win over a chosen cluster: they were asked for last and are few.
 const isLit = (i) => (now.matches ? now.matches.has(i) : now.focus === null || now.labels[i] === now.focus);
@@ -61,7 +63,7 @@ const isLit = (i) => (now.matches ? now.matches.has(i) : now.focus === null || n
 function draw() {
   pen.clearRect(0, 0, frame.width, frame.height);
   if (frame.pictures) drawPictures(); else drawDots();
-  drawNumbers();
+  drawPlaces();
   if (frame.lone >= 0) ring(frame.lone, 9);
   if (frame.hover >= 0 && frame.hover !== frame.lone) ring(frame.hover, 7);
 }
@@ -129,16 +131,21 @@ function drawPictures() {
   frame.cells = taken;
 }
 
-function drawNumbers() {
+// Where a cluster is: its number, or the name it was given, on its most typical image.
+function drawPlaces() {
   if (now.k > 60 || now.matches) return;
   pen.font = `600 12.5px ${shade("--sans")}`;
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   now.clusters.forEach((cluster, p) => {
     if (!cluster.typical.length || (now.focus !== null && now.focus !== p)) return;
-    const x = screenX(cluster.typical[0]);
+    const name = nameOfCluster(cluster);
+    const text = name.length > LONGEST_PLACE ? `${name.slice(0, LONGEST_PLACE - 1).trimEnd()}…` : name || String(cluster.id);
+    const half = Math.max(11, pen.measureText(text).width / 2 + 6);
+    const seen = screenX(cluster.typical[0]);
+    const inside = seen >= 0 && seen <= frame.width; // a name at the edge moves in, one outside stays outside
+    const x = inside ? Math.max(half + 1, Math.min(frame.width - half - 1, seen)) : seen;
     const y = screenY(cluster.typical[0]);
-    const half = Math.max(11, pen.measureText(cluster.id).width / 2 + 6);
     pen.beginPath();
     pen.roundRect(x - half, y - 11, 2 * half, 22, 11);
     pen.fillStyle = shadePanel;
@@ -147,7 +154,7 @@ function drawNumbers() {
     pen.strokeStyle = cluster.colour;
     pen.stroke();
     pen.fillStyle = shadeInk;
-    pen.fillText(cluster.id, x, y + 0.5);
+    pen.fillText(text, x, y + 0.5);
   });
 }
 
