@@ -82,13 +82,15 @@ def about(name: str, ours: Result | None) -> list[str]:
 
 
 def change(parameters: Mapping[str, Any]) -> str:
-    """Constructor parameters.
+    """Constructor parameters, nothing where there are none.
 
     Examples
     --------
     >>> change({"variant": "sphere", "n_refine": 0})
     "`variant='sphere', n_refine=0`"
     """
+    if not parameters:
+        return ""
     return "`" + ", ".join(f"{key}={value!r}" for key, value in parameters.items()) + "`"
 
 
