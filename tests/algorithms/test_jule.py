@@ -17,7 +17,9 @@ from kinfold.errors import InputError
 from kinfold.metrics import nmi
 from kinfold.ops.affinity import graph_of
 from kinfold.ops.batch_norm import norms
+from kinfold.ops.centres import at_centres
 from kinfold.ops.knn import Neighbours, neighbours
+from kinfold.ops.merge_tree import by_size
 
 
 def digits(n: int = 300) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -95,6 +97,7 @@ def test_new_images_go_where_their_like_went(fitted: tuple[JULE, np.ndarray[Any,
     {"bandwidth": "local"},
     {"recalibrate": True},
     {"consensus": True, "n_final": 2},
+    {"reassign": True},
     {"as_released": ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update"), "preset": "paper"},
     {"n_clusters": None},
     {"preset": "paper", "unrolling_rate": 0.9},
@@ -162,6 +165,8 @@ def test_networks_of_all_final_rounds_agree() -> None:
     ({"loss": "x"}, "loss is 'x'"),
     ({"negatives": "hard"}, "negatives is 'hard'"),
     ({"bandwidth": "narrow"}, "bandwidth is 'narrow'"),
+    ({"center": "no"}, "center is 'no'; expected True or False or 'auto'"),
+    ({"reassign": "no"}, "reassign is 'no'"),
     ({"preset": "best"}, "preset is 'best'"),
     ({"as_released": ("D2",), "preset": "paper"}, "as_released names"),
     ({"as_released": ("dampening",)}, "goes with preset='paper'"),
@@ -222,3 +227,17 @@ def test_real_digits_reach_their_band() -> None:
     chosen = np.random.default_rng(0).permutation(len(z["labels"]))[:2000]
     model = JULE(n_clusters=10, preset="fast", random_state=0).fit(z["images"][chosen])
     assert nmi(z["labels"][chosen], model.labels_) > 0.6
+
+
+@pytest.mark.parametrize("reassign", [True, False])
+def test_images_go_to_the_nearest_centre_where_asked(reassign: bool) -> None:
+    """The last merges, and then the move; the tree that is kept agrees."""
+    model = small_run(reassign=reassign)
+    last = model.state_.features
+    assert last is not None
+    tree, wanted = model._tree(neighbours(last.numpy(), model._n_neighbors(200)), last.numpy(), last=True)
+    labels = tree.cut(wanted)
+    moved = at_centres(last.numpy(), labels)
+    assert (moved != labels).any()
+    np.testing.assert_array_equal(model.labels_, by_size(moved) if reassign else labels)
+    np.testing.assert_array_equal(model.result_.cut(10), model.labels_)

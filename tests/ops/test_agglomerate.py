@@ -16,7 +16,15 @@ from tests.references import dense_gdl
 from kinfold.errors import InputError
 from kinfold.metrics import accuracy
 from kinfold.ops.affinity import affinity, graph_of
-from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
+from kinfold.ops.agglomerate import (
+    MergeTree,
+    agglomerate,
+    agglomerate_centred,
+    agglomerate_sized,
+    by_size,
+    initial_clusters,
+)
+from kinfold.ops.centres import at_centres
 from kinfold.ops.knn import neighbours
 
 DATA = Path(os.environ.get("KINFOLD_DATA", "nowhere"))
@@ -294,17 +302,34 @@ def test_strays_do_not_take_up_clusters(seed: int) -> None:
 @given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 40))
 def test_a_sized_tree_is_one_log(seed: int, n_clusters: int, smallest: int) -> None:
     x, w, start = with_strays(seed)
-    tree = agglomerate_sized(w, start, n_clusters, smallest=smallest, features=x)
+    one_log(agglomerate_sized(w, start, n_clusters, smallest=smallest, features=x))
+
+
+def one_log(tree: MergeTree) -> None:
+    """Every node is merged once, after it came to be, down to one; its cuts are nested."""
     k = tree.n_start
     np.testing.assert_array_equal(np.sort(tree.merges.ravel()), np.arange(2 * k - 2))
     assert (tree.merges < k + np.arange(k - 1)[:, None]).all()
     np.testing.assert_array_equal(tree.merges, np.sort(tree.merges, axis=1))
     assert len(tree.affinity) == k - 1
-    finer = start
+    finer = tree.start
     for level in range(k, 0, -1):
         labels = tree.cut(level)
         assert len(np.unique(finer * k + labels)) == len(np.unique(finer))
         finer = labels
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 10_000), st.integers(1, 12))
+def test_after_a_move_to_the_centres_it_is_still_one_log(seed: int, n_clusters: int) -> None:
+    x, w, start = blobs(150, seed)
+    tree = agglomerate(w, start, features=x)
+    n_clusters = min(n_clusters, tree.n_start)
+    moved = agglomerate_centred(tree, n_clusters, features=x, merge=lambda labels: agglomerate(w, labels, features=x))
+    one_log(moved)
+    labels = at_centres(x, tree.cut(n_clusters))
+    same_partition(moved.cut(n_clusters), labels)
+    same_partition(moved.cut(1 + n_clusters // 2), agglomerate(w, labels, features=x).cut(1 + n_clusters // 2))
 
 
 def test_below_the_level_it_goes_by_affinity_again() -> None:

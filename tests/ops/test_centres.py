@@ -69,3 +69,14 @@ def test_the_nearest_centre_goes_block_by_block() -> None:
     expected = ((query[:, None] - centre[None]) ** 2).sum(axis=-1).argmin(axis=1)
     np.testing.assert_array_equal(centres.nearest_centre(query, centre, block=8), expected)
     assert centres.nearest_centre(np.empty((0, 4)), centre).shape == (0,)
+
+
+def test_samples_go_to_the_nearest_centre_and_no_cluster_is_emptied() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    labels = np.arange(60) % 5
+    centre = np.stack([x[labels == c].mean(0) for c in range(5)])
+    expected = ((x[:, None] - centre) ** 2).sum(-1).argmin(1)
+    np.testing.assert_array_equal(centres.at_centres(x, labels), expected)
+    # The middle cluster's centre is nobody's nearest: its own two samples are nearer to the others'.
+    x = np.array([0.0, 1.0, 10.0, 11.0, 0.9, 10.1])[:, None]
+    np.testing.assert_array_equal(centres.at_centres(x, np.array([0, 0, 1, 1, 2, 2])), [0, 0, 1, 1, 2, 2])

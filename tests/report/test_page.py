@@ -218,7 +218,10 @@ def test_names_are_typed_shown_and_saved(show: Show, report: Any, tmp_path: Path
     page.evaluate("""() => {
       window.drawn = [];
       const draw = CanvasRenderingContext2D.prototype.fillText;
-      CanvasRenderingContext2D.prototype.fillText = function (text, ...at) { drawn.push(text); draw.call(this, text, ...at); };
+      CanvasRenderingContext2D.prototype.fillText = function (text, ...at) {
+        drawn.push(text);
+        draw.call(this, text, ...at);
+      };
     }""")
     field = page.locator(".card[data-cluster='1'] .called")
     field.fill("  two   words ")

@@ -15,7 +15,7 @@ that it intends; `as_released` brings back each of its defects. ``preset="defaul
 - large images averaged down;
 - photographs without a pretrained network: every image is first a cluster of its own, told from the others under strong
   views (NT-Xent, Chen 2020), as the nearest photographs in pixels are no likenesses; that loss then stays beside the
-  triplets;
+  triplets, and after every merging each image moves to the nearest centre;
 - training on the final clusters until the labels stop moving;
 - pixels centred for the first graph where that makes neighbours more mutual;
 - Adam with a falling rate, a lower one on pretrained features.
@@ -35,6 +35,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,7 +50,14 @@ from kinfold.inputs import refuse_defects, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
-from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
+from kinfold.ops.agglomerate import (
+    MergeTree,
+    agglomerate,
+    agglomerate_centred,
+    agglomerate_sized,
+    by_size,
+    initial_clusters,
+)
 from kinfold.ops.batch_norm import measuring
 from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
@@ -76,12 +84,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "n_periods": 4, "n_epochs": None, "n_final": 6, "batch_size": 256, "learning_rate": 5e-4, "margin": 0.2,
         "gamma": 1.0, "width": 64, "view_strength": "auto", "negatives": "uniform", "center": "auto", "smallest": 0.2,
         "rebuild": True, "n_neighbors": None, "largest_side": 48, "least_epochs": 2.0, "weight_contrast": "auto",
-        "warm_epochs": 30,
+        "warm_epochs": 30, "reassign": "auto",
     },
     "paper": {
         "n_periods": None, "n_epochs": 20, "n_final": 0, "batch_size": 100, "learning_rate": 0.01, "margin": 0.2,
         "gamma": 1.0, "width": 50, "view_strength": 0.0, "negatives": "uniform", "center": False, "smallest": 0.0,
         "rebuild": False, "n_neighbors": 20, "largest_side": None, "weight_contrast": 0.0, "warm_epochs": 0,
+        "reassign": False,
     },
 }  # fmt: skip
 PRESETS["fast"] = PRESETS["default"] | {"n_periods": 2, "n_final": 1, "least_epochs": 1.0, "warm_epochs": 10}
@@ -185,6 +194,9 @@ class JULE(DeepClusterer[JuleState]):
         Groups below this share of the mean cluster size take up no cluster.
     rebuild : bool
         Form clusters anew from each period's features, else go on with those of the period before.
+    reassign : bool or "auto"
+        After merging, every image goes to the cluster of the nearest centre (`kinfold.ops.agglomerate.
+        agglomerate_centred`). "auto" does so with `weight_contrast` only, where clusters overlap.
     bandwidth : {"global", "local"}
         Of the affinities: one for all images, or each image its own, see `kinfold.ops.affinity.affinity`.
     recalibrate : bool
@@ -245,6 +257,7 @@ class JULE(DeepClusterer[JuleState]):
         largest_side: int | None = None,
         smallest: float | None = None,
         rebuild: bool | None = None,
+        reassign: bool | str | None = None,
         bandwidth: str = "global",
         recalibrate: bool = False,
         consensus: bool = False,
@@ -276,6 +289,7 @@ class JULE(DeepClusterer[JuleState]):
         self.largest_side = largest_side
         self.smallest = smallest
         self.rebuild = rebuild
+        self.reassign = reassign
         self.bandwidth = bandwidth
         self.recalibrate = recalibrate
         self.consensus = consensus
@@ -368,7 +382,7 @@ class JULE(DeepClusterer[JuleState]):
         tree, state.target = self._tree(near, features, None if self._set("rebuild") else state.labels)
         state.period += 1
         n_next = self._next(state)
-        state.tree, state.labels = tree, tree.cut(min(n_next, tree.n_start))
+        self._cut(state, tree, n_next, near, features)
         if n_next <= state.target:
             state.variants["sf"] = state.labels
 
@@ -387,8 +401,16 @@ class JULE(DeepClusterer[JuleState]):
         """Forget the labels and cluster from scratch (the paper's RC)."""
         tree, state.target = self._tree(near, features, last=True)
         state.final += 1
-        state.tree, state.labels = tree, tree.cut(min(state.target, tree.n_start))
+        self._cut(state, tree, state.target, near, features)
         state.variants["rc"] = state.labels
+
+    def _cut(self, state: JuleState, tree: MergeTree, n_clusters: int, near: Neighbours, features: Features) -> None:
+        """Clusters at a level of the tree; photographs among them go to the nearest centre."""
+        n_clusters, move = min(n_clusters, tree.n_start), self._set("reassign")
+        if state.weight_contrast > 0 if move == "auto" else move:
+            merge = partial(agglomerate, self._graph(near), n_clusters=1, features=features, **self._rule())
+            tree = agglomerate_centred(tree, n_clusters, features=features, merge=merge)
+        state.tree, state.labels = tree, tree.cut(n_clusters)
 
     def _agreed(self, state: JuleState, near: Neighbours, features: Features) -> tuple[Neighbours, Features]:
         """What the last clustering looks at: the last network's features, or with `consensus` those of all rounds."""
@@ -413,14 +435,7 @@ class JULE(DeepClusterer[JuleState]):
             start = initial_clusters(near.index[:, 0])
             if start.max() + 1 < 2 * (self.n_clusters or 1):  # chains would leave too little to merge
                 start = np.arange(len(start))
-        options: dict[str, Any] = {
-            "n_local": self.n_local,
-            "weight_local": self.weight_local,
-            "half": "half-neighbors" in self.as_released,
-            "local_above": 100 if "half-neighbors" in self.as_released else 0,
-            "exact": "fast-update" not in self.as_released,
-        }
-        graph = graph_of(near, local=self.bandwidth == "local")
+        graph, options = self._graph(near), self._rule()
         wanted, smallest = self.n_clusters, self._set("smallest")
         if wanted is None or smallest == 0:
             tree = agglomerate(graph, start, 1, features=features, **options)
@@ -432,6 +447,18 @@ class JULE(DeepClusterer[JuleState]):
             least = max(3.0, smallest * len(start) / wanted)
             tree = agglomerate_sized(graph, start, wanted, smallest=least, features=features, **options)
         return tree, wanted
+
+    def _graph(self, near: Neighbours) -> csr_array:
+        """Affinities of neighbours."""
+        return graph_of(near, local=self.bandwidth == "local")
+
+    def _rule(self) -> dict[str, Any]:
+        """Which clusters merge next, for `kinfold.ops.agglomerate`."""
+        half = "half-neighbors" in self.as_released
+        return {
+            "n_local": self.n_local, "weight_local": self.weight_local, "half": half, "local_above": 100 if half else 0,
+            "exact": "fast-update" not in self.as_released,
+        }  # fmt: skip
 
     def _look(
         self, state: JuleState, images: Images, run: Runtime, *, released: bool = False
@@ -571,6 +598,7 @@ class JULE(DeepClusterer[JuleState]):
         refuse_unknown({
             "loss": (self.loss, ("triplet", "affinity")), "negatives": (negatives, ("uniform", "nearest", "foreseen")),
             "bandwidth": (self.bandwidth, ("global", "local")),
+            **{name: (self._set(name), (True, False, "auto")) for name in ("center", "reassign")},
         })  # fmt: skip
         weight = self._set("weight_contrast")
         if self.preset == "paper" and weight != 0:

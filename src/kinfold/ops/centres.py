@@ -41,6 +41,28 @@ def nearest_centre(query: Floats, centre: Floats, block: int = 4096) -> Ints:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
+def at_centres(features: npt.NDArray[np.floating], labels: Ints) -> Ints:
+    """Every sample in the cluster of the nearest centre ``(n, d), (n,) -> (n,)``; no cluster is emptied.
+
+    Parameters
+    ----------
+    features : (n, d) float
+        Samples.
+    labels : (n,) int
+        0 to k - 1, each used.
+
+    Examples
+    --------
+    >>> at_centres(np.array([[0.0], [1.0], [4.0], [5.0]]), np.array([0, 0, 0, 1]))
+    array([0, 0, 1, 1])
+    """
+    n_clusters = int(labels.max()) + 1
+    centre = totals(features, labels, n_clusters) / np.bincount(labels, minlength=n_clusters)[:, None]
+    nearest = nearest_centre(np.asarray(features), centre)
+    emptied = np.bincount(nearest, minlength=n_clusters) == 0
+    return np.where(emptied[labels], labels, nearest)
+
+
 def join_small(tree: MergeTree, n_level: int, smallest: float, features: npt.NDArray[np.floating]) -> MergeTree:
     """Cut at ``n_level``, then join every small cluster to the large one of the nearest centre ``(n, d) -> tree``.
 

@@ -85,6 +85,83 @@ class MergeTree:
         return held
 
 
+def continued(tree: MergeTree, on: MergeTree) -> MergeTree:
+    """The tree, and then the merges of another one that starts with its last clusters.
+
+    Parameters
+    ----------
+    tree : MergeTree
+    on : MergeTree
+        Initial cluster i is the i-th of `last_clusters(tree)`.
+
+    Examples
+    --------
+    >>> tree = MergeTree(np.array([0, 1, 2]), np.array([[0, 2]]), np.array([0.5]))
+    >>> on = MergeTree(last_clusters(tree), np.array([[0, 1]]), np.array([0.1]))
+    >>> continued(tree, on).merges
+    array([[0, 2],
+           [1, 3]])
+    """
+    nodes = np.unique(tree.nodes(tree.n_end))
+    nodes = np.concatenate([nodes, tree.n_start + len(tree.merges) + np.arange(len(on.merges))])
+    return MergeTree(
+        tree.start,
+        np.concatenate([tree.merges, np.sort(nodes[on.merges], axis=1).reshape(-1, 2)]),
+        np.concatenate([tree.affinity, on.affinity]),
+    )
+
+
+def last_clusters(tree: MergeTree) -> Ints:
+    """Clusters after the last merge, in the order of their nodes ``-> (n,)``."""
+    _, labels = np.unique(tree.nodes(tree.n_end)[tree.start], return_inverse=True)
+    return np.asarray(labels, dtype=np.int64)
+
+
+def within(tree: MergeTree, labels: npt.NDArray[np.integer]) -> MergeTree:
+    """What a tree says about the inside of groups that are none of its branches ``(n,) -> tree``.
+
+    Initial clusters are parted where they hold samples of several groups. A merge is repeated in every group that has
+    samples on both sides of it, so that a group ends as one cluster if the tree does. Merges keep their order and
+    affinity.
+
+    Parameters
+    ----------
+    tree : MergeTree
+        Down to one cluster.
+    labels : (n,) int
+        Group of every sample, 0 and up.
+
+    Examples
+    --------
+    >>> merges = np.array([[0, 1], [2, 3], [4, 5]])
+    >>> tree = MergeTree(np.array([0, 1, 2, 3]), merges, np.array([0.9, 0.8, 0.1]))
+    >>> inside = within(tree, np.array([0, 0, 1, 0]))
+    >>> inside.cut(2), inside.affinity
+    (array([0, 0, 1, 0]), array([0.9, 0.1]))
+    """
+    groups = int(np.max(labels)) + 1
+    parts, start = np.unique(tree.start * groups + labels, return_inverse=True)
+    held: list[dict[int, int]] = [{} for _ in range(tree.n_start)]  # of every node: group -> node of the new tree
+    for node, (old, group) in enumerate(zip(*np.divmod(parts, groups), strict=True)):
+        held[old][int(group)] = node
+    merges, affinity = [], []
+    for (a, b), strength in zip(tree.merges.tolist(), tree.affinity.tolist(), strict=True):
+        few, many = sorted((held[a], held[b]), key=len)
+        for group, node in few.items():
+            if group in many:
+                merges.append((many[group], node))
+                affinity.append(strength)
+                node = len(parts) + len(merges) - 1
+            many[group] = node
+        held[a] = held[b] = {}
+        held.append(many)
+    return MergeTree(
+        np.asarray(start, dtype=np.int64),
+        np.sort(np.array(merges, dtype=np.int64).reshape(-1, 2), axis=1),
+        np.array(affinity, dtype=np.float64),
+    )
+
+
 def by_size(labels: npt.NDArray[np.integer]) -> Ints:
     """Renumber clusters from the largest (0) to the smallest, ties by first appearance ``(n,) -> (n,)``.
 

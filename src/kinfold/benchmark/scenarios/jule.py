@@ -40,11 +40,13 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "recalibrated": {"recalibrate": True},
     "three-final-rounds": {"n_final": 3},
     "three-that-agree": {"n_final": 3, "consensus": True},
+    "reassigned": {"reassign": True},
 }
 # And what photographs without a pretrained network get in the default preset.
 OF_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
     "not-told-apart": {"weight_contrast": 0.0},
     "final-rounds": {"n_final": 6},
+    "not-reassigned": {"reassign": False},
 }
 DEFECTS = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
 
