@@ -229,15 +229,25 @@ def test_real_digits_reach_their_band() -> None:
     assert nmi(z["labels"][chosen], model.labels_) > 0.6
 
 
-@pytest.mark.parametrize("reassign", [True, False])
-def test_images_go_to_the_nearest_centre_where_asked(reassign: bool) -> None:
-    """The last merges, and then the move; the tree that is kept agrees."""
+@pytest.mark.parametrize(("reassign", "suits"), [(True, True), (True, False), (False, True)])
+def test_images_go_to_the_nearest_centre_where_that_suits_their_neighbours(
+    reassign: bool, suits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the last merges; the tree that is kept agrees."""
+    asked: list[np.ndarray[Any, Any]] = []
+
+    def rises(index: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> float:
+        asked.append(labels)
+        return len(asked) % 2 if suits else 0.0  # of the moved ones, then of those before
+
+    monkeypatch.setattr("kinfold.algorithms.jule.modularity", rises)
     model = small_run(reassign=reassign)
     last = model.state_.features
     assert last is not None
+    assert len(asked) == (2 * (1 + model.state_.final) if reassign else 0)
     tree, wanted = model._tree(neighbours(last.numpy(), model._n_neighbors(200)), last.numpy(), last=True)
     labels = tree.cut(wanted)
     moved = at_centres(last.numpy(), labels)
     assert (moved != labels).any()
-    np.testing.assert_array_equal(model.labels_, by_size(moved) if reassign else labels)
+    np.testing.assert_array_equal(model.labels_, by_size(moved) if reassign and suits else labels)
     np.testing.assert_array_equal(model.result_.cut(10), model.labels_)

@@ -16,16 +16,10 @@ from tests.references import dense_gdl
 from kinfold.errors import InputError
 from kinfold.metrics import accuracy
 from kinfold.ops.affinity import affinity, graph_of
-from kinfold.ops.agglomerate import (
-    MergeTree,
-    agglomerate,
-    agglomerate_centred,
-    agglomerate_sized,
-    by_size,
-    initial_clusters,
-)
+from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
 from kinfold.ops.centres import at_centres
 from kinfold.ops.knn import neighbours
+from kinfold.ops.merge_tree import regrouped
 
 DATA = Path(os.environ.get("KINFOLD_DATA", "nowhere"))
 
@@ -325,9 +319,9 @@ def test_after_a_move_to_the_centres_it_is_still_one_log(seed: int, n_clusters: 
     x, w, start = blobs(150, seed)
     tree = agglomerate(w, start, features=x)
     n_clusters = min(n_clusters, tree.n_start)
-    moved = agglomerate_centred(tree, n_clusters, features=x, merge=lambda labels: agglomerate(w, labels, features=x))
-    one_log(moved)
     labels = at_centres(x, tree.cut(n_clusters))
+    moved = regrouped(tree, labels, lambda groups: agglomerate(w, groups, features=x))
+    one_log(moved)
     same_partition(moved.cut(n_clusters), labels)
     same_partition(moved.cut(1 + n_clusters // 2), agglomerate(w, labels, features=x).cut(1 + n_clusters // 2))
 

@@ -15,7 +15,7 @@ that it intends; `as_released` brings back each of its defects. ``preset="defaul
 - large images averaged down;
 - photographs without a pretrained network: every image is first a cluster of its own, told from the others under strong
   views (NT-Xent, Chen 2020), as the nearest photographs in pixels are no likenesses; that loss then stays beside the
-  triplets, and after every merging each image moves to the nearest centre;
+  triplets, and in the end images move to the nearest centre, where that suits their neighbours;
 - training on the final clusters until the labels stop moving;
 - pixels centred for the first graph where that makes neighbours more mutual;
 - Adam with a falling rate, a lower one on pretrained features.
@@ -50,17 +50,13 @@ from kinfold.inputs import refuse_defects, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
-from kinfold.ops.agglomerate import (
-    MergeTree,
-    agglomerate,
-    agglomerate_centred,
-    agglomerate_sized,
-    by_size,
-    initial_clusters,
-)
+from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
 from kinfold.ops.batch_norm import measuring
+from kinfold.ops.centres import at_centres
 from kinfold.ops.estimate import estimate_clusters
 from kinfold.ops.knn import Neighbours, neighbours
+from kinfold.ops.merge_tree import regrouped
+from kinfold.ops.modularity import modularity
 from kinfold.ops.pixels import first_graph
 from kinfold.ops.triplets import affinity_triplets, sampled_triplets, told_apart, weighted_triplets
 from kinfold.runtime import Runtime
@@ -195,8 +191,8 @@ class JULE(DeepClusterer[JuleState]):
     rebuild : bool
         Form clusters anew from each period's features, else go on with those of the period before.
     reassign : bool or "auto"
-        After merging, every image goes to the cluster of the nearest centre (`kinfold.ops.agglomerate.
-        agglomerate_centred`). "auto" does so with `weight_contrast` only, where clusters overlap.
+        When the wanted number is reached, every image goes to the cluster of the nearest centre, if that raises the
+        modularity of the neighbours (`kinfold.ops.modularity.modularity`). "auto": with `weight_contrast` only.
     bandwidth : {"global", "local"}
         Of the affinities: one for all images, or each image its own, see `kinfold.ops.affinity.affinity`.
     recalibrate : bool
@@ -382,8 +378,9 @@ class JULE(DeepClusterer[JuleState]):
         tree, state.target = self._tree(near, features, None if self._set("rebuild") else state.labels)
         state.period += 1
         n_next = self._next(state)
-        self._cut(state, tree, n_next, near, features)
+        state.tree, state.labels = tree, tree.cut(min(n_next, tree.n_start))
         if n_next <= state.target:
+            self._reassign(state, near, features)
             state.variants["sf"] = state.labels
 
     def _next(self, state: JuleState) -> int:
@@ -401,16 +398,20 @@ class JULE(DeepClusterer[JuleState]):
         """Forget the labels and cluster from scratch (the paper's RC)."""
         tree, state.target = self._tree(near, features, last=True)
         state.final += 1
-        self._cut(state, tree, state.target, near, features)
+        state.tree, state.labels = tree, tree.cut(min(state.target, tree.n_start))
+        self._reassign(state, near, features)
         state.variants["rc"] = state.labels
 
-    def _cut(self, state: JuleState, tree: MergeTree, n_clusters: int, near: Neighbours, features: Features) -> None:
-        """Clusters at a level of the tree; photographs among them go to the nearest centre."""
-        n_clusters, move = min(n_clusters, tree.n_start), self._set("reassign")
-        if state.weight_contrast > 0 if move == "auto" else move:
+    def _reassign(self, state: JuleState, near: Neighbours, features: Features) -> None:
+        """Images go to the nearest centre, if their neighbours then share clusters more; the tree follows."""
+        wanted = self._set("reassign")
+        if not (state.weight_contrast > 0 if wanted == "auto" else wanted):
+            return
+        moved = at_centres(features, state.labels)
+        if modularity(near.index, moved) > modularity(near.index, state.labels):
             merge = partial(agglomerate, self._graph(near), n_clusters=1, features=features, **self._rule())
-            tree = agglomerate_centred(tree, n_clusters, features=features, merge=merge)
-        state.tree, state.labels = tree, tree.cut(n_clusters)
+            state.tree = regrouped(cast(MergeTree, state.tree), moved, merge)
+            state.labels = by_size(moved)
 
     def _agreed(self, state: JuleState, near: Neighbours, features: Features) -> tuple[Neighbours, Features]:
         """What the last clustering looks at: the last network's features, or with `consensus` those of all rounds."""

@@ -26,18 +26,16 @@ O(n K_s log n). The partition is the one of the dense recurrence. The loop is co
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array, csr_array, triu
 from scipy.sparse.csgraph import connected_components
 
 from kinfold.errors import InputError
-from kinfold.ops.centres import at_centres, join_small, join_unconnected
-from kinfold.ops.merge_tree import Floats, Ints, MergeTree, by_size, continued, last_clusters, within
+from kinfold.ops.centres import join_small, join_unconnected
+from kinfold.ops.merge_tree import Floats, Ints, MergeTree, by_size, continued, last_clusters
 
-__all__ = ["MergeTree", "agglomerate", "agglomerate_centred", "agglomerate_sized", "by_size", "initial_clusters"]
+__all__ = ["MergeTree", "agglomerate", "agglomerate_sized", "by_size", "initial_clusters"]
 
 
 def initial_clusters(nearest: npt.NDArray[np.integer]) -> Ints:
@@ -203,50 +201,11 @@ def agglomerate_sized(
         )
 
     tree = merged(start)
-    n_level = _level(tree, n_clusters, smallest)
+    n_level = _level(tree, n_clusters, float(smallest))
     if n_level is None or n_level == n_clusters:
         return tree
     tree = join_small(tree, n_level, smallest, features)
     return continued(tree, merged(last_clusters(tree)))
-
-
-def agglomerate_centred(
-    tree: MergeTree, n_clusters: int, *, features: npt.NDArray[np.floating], merge: Callable[[Ints], MergeTree]
-) -> MergeTree:
-    """Move every sample to the nearest centre of ``n_clusters``, and mend the tree ``-> tree``.
-
-    Merging never takes back what it joined, so that where clusters overlap each of the last ones holds groups that are
-    nearer to another's centre. After the move ``cut(n_clusters)`` is the new partition; inside its clusters the merges
-    are those of the tree, as far as they concern each (`kinfold.ops.merge_tree.within`); from them on it goes down to
-    one as `merge` decides.
-
-    Parameters
-    ----------
-    tree : MergeTree
-        Down to one cluster, as of `agglomerate` or `agglomerate_sized`.
-    n_clusters : int
-        Where samples are moved.
-    features : (n, d) float
-        Samples, for the centres.
-    merge : callable
-        From labels to the merges that lead from these clusters to one, such as `agglomerate` on the graph of the tree.
-
-    Notes
-    -----
-    Our deviation.
-
-    Examples
-    --------
-    >>> from kinfold.ops.affinity import affinity
-    >>> x = np.array([[0], [1], [4], [5], [6]], dtype="float32")
-    >>> tree = MergeTree(np.arange(5), np.array([[0, 1], [2, 5], [3, 4], [6, 7]]), np.array([0.9, 0.8, 0.7, 0.1]))
-    >>> tree.cut(2)
-    array([0, 0, 0, 1, 1])
-    >>> agglomerate_centred(tree, 2, features=x, merge=lambda labels: agglomerate(affinity(x, 2), labels)).cut(2)
-    array([1, 1, 0, 0, 0])
-    """
-    inside = within(tree, at_centres(features, tree.cut(n_clusters)))
-    return continued(inside, merge(last_clusters(inside)))
 
 
 def _check(

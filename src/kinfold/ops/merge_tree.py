@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,6 +161,25 @@ def within(tree: MergeTree, labels: npt.NDArray[np.integer]) -> MergeTree:
         np.sort(np.array(merges, dtype=np.int64).reshape(-1, 2), axis=1),
         np.array(affinity, dtype=np.float64),
     )
+
+
+def regrouped(tree: MergeTree, labels: npt.NDArray[np.integer], merge: Callable[[Ints], MergeTree]) -> MergeTree:
+    """The tree, mended so that groups that are none of its branches are a cut of it ``(n,) -> tree``.
+
+    Inside of the groups the merges are those of the tree (see `within`); from them on it goes down as `merge` decides.
+
+    Parameters
+    ----------
+    tree : MergeTree
+        Down to one cluster.
+    labels : (n,) int
+        Group of every sample, 0 and up.
+    merge : callable
+        From labels to the merges that lead from these clusters to fewer, such as `kinfold.ops.agglomerate.agglomerate`
+        on the graph of the tree.
+    """
+    inside = within(tree, labels)
+    return continued(inside, merge(last_clusters(inside)))
 
 
 def by_size(labels: npt.NDArray[np.integer]) -> Ints:
