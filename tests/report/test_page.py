@@ -210,6 +210,15 @@ def test_the_table_at_the_cut_is_downloaded(show: Show, report: Any, k: int) -> 
     np.testing.assert_array_equal([int(row["label"]) for row in rows], report.clustering.truth)
 
 
+def await_place(page: Any, text: str) -> None:
+    """Until the map says it, ten seconds at most; the page forbids playwright's own waiting, which evaluates strings."""
+    for _ in range(200):
+        if text in page.evaluate("drawn"):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"{text!r} is not on the map, which says {page.evaluate('drawn')}")
+
+
 def test_names_are_typed_shown_and_saved(show: Show, report: Any, tmp_path: Path) -> None:
     named = replace(report.clustering, cluster_names={None: {0: "red <vans>"}, 6: {2: "cats, dogs"}})
     page = show(write_report(named, None, tmp_path / "named.html"))
@@ -227,11 +236,11 @@ def test_names_are_typed_shown_and_saved(show: Show, report: Any, tmp_path: Path
     field.fill("  two   words ")
     field.press("Enter")
     assert field.input_value() == "two words"
-    page.wait_for_function("drawn.includes('two words')")  # on the map
+    await_place(page, "two words")
     assert {"red <vans>", "2", "3"} <= set(page.evaluate("drawn"))
     field.fill("two words that go on and on")
     field.press("Enter")
-    page.wait_for_function("drawn.includes('two words that…')")
+    await_place(page, "two words that…")
     field.fill("two words")
     field.press("Enter")
     assert page.locator("#naming").is_visible()
