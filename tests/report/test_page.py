@@ -211,7 +211,7 @@ def test_the_table_at_the_cut_is_downloaded(show: Show, report: Any, k: int) -> 
 
 
 def await_place(page: Any, text: str) -> None:
-    """Until the map says it, ten seconds at most; the page forbids playwright's own waiting, which evaluates strings."""
+    """Wait for the map to say it; playwright's own way of waiting evaluates strings, which the page forbids."""
     for _ in range(200):
         if text in page.evaluate("drawn"):
             return
