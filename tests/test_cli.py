@@ -145,6 +145,10 @@ def test_names_reach_folders_tables_and_new_images(run: Path, capsys: pytest.Cap
     assert {row["name"] for row in csv.DictReader(io.StringIO(Path("t.csv").read_text()))} == {"", "people"}
     assert main(["report", "runs/a"]) == 0
     assert '"given":{"":{"1":"people"}}' in (run / "report.html").read_text(encoding="utf-8")
+    run.rename(run.with_name("a run"))
+    capsys.readouterr()
+    assert main(["name", "runs/a run", "0=vans"]) == 0
+    assert "kinfold export 'runs/a run' --to folders" in capsys.readouterr().out
 
 
 def test_a_table_of_names_is_taken_over(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,11 +55,13 @@ def name(
     if given:
         say(f"Written: {write_names(run, result.cluster_names)}")
     say(*describe_groups(result, n_clusters))
+    folder = shlex.quote(str(run))
     if given:
         k = "" if n_clusters is None else f" -k {n_clusters}"
-        say(f"Look:    kinfold report {run}", f"Next:    kinfold export {run} --to folders --dest sorted/{k} --dry-run")
+        say(f"Look:    kinfold report {folder}")
+        say(f"Next:    kinfold export {folder} --to folders --dest sorted/{k} --dry-run")
     else:
-        say(f"Next:    kinfold name {run} 0='a name'")
+        say(f"Next:    kinfold name {folder} 0='a name'")
 
 
 def pair(text: str) -> tuple[int, str]:
