@@ -17,6 +17,7 @@ from tests.tiny import Tiny
 import kinfold
 from kinfold import algorithms, launch
 from kinfold.cli import main
+from kinfold.cli.runs import name_of
 from kinfold.data import rows, store
 from kinfold.errors import KinfoldError
 from kinfold.runtime import Interrupted
@@ -246,7 +247,6 @@ def test_a_folder_of_something_else_is_left_alone(photos: Path, capsys: pytest.C
         (["export", "nowhere", "--to", "csv", "--dest", "t.csv"], "nowhere is not a folder"),
         (["cluster", "photos/broken.png", "--algorithm", "tiny"], "broken.png"),
         (["cluster", "photos", "--algorithm", "tiny", "-k", "200"], "there are only 24"),
-        (["cluster", "photos", "--algorithm", "tiny", "--device", "abacus"], "abacus"),
     ],
 )
 def test_a_failure_is_one_sentence(
@@ -255,6 +255,16 @@ def test_a_failure_is_one_sentence(
     if arguments[0] == "cluster":
         arguments = [*arguments, "--out", "runs/x", *([] if "--algorithm" in arguments else ["--algorithm", "tiny"])]
     assert sentence in failure(main(arguments), capsys)
+
+
+def test_a_run_is_called_after_its_source(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for source, name in {"photos/": "photos", "photos.v2": "photos.v2", ".": "photos.v2", "..": photos.parent.name,
+                         "torchvision:MNIST": "MNIST", "lists/cats.txt": "cats"}.items():  # fmt: skip
+        if source == "photos.v2":
+            Path(source).mkdir()
+        if source == ".":
+            monkeypatch.chdir("photos.v2")
+        assert name_of(source) == name
 
 
 def test_words_for_true_false_and_none_are_understood() -> None:
@@ -278,6 +288,12 @@ def test_words_for_true_false_and_none_are_understood() -> None:
         (["cluster", "photos", "--algorithm", "tiny", "--backbone", "x"], "tiny has no parameter 'backbone'"),
         (["cluster", "photos", "--algorithm", "tiny", "-k", "3", "--param", "n_clusters=2"], "given twice"),
         (["cluster", "photos", "--labels", "mine.csv"], "from-folders"),
+        (["cluster", "photos", "--algorithm", "tiny", "--device", "abacus"], "device is 'abacus'"),
+        (["cluster", "photos", "--algorithm", "tiny", "--precision", "half"], "precision is 'half'"),
+        (["cluster", "photos", "--algorithm", "tiny", "--preset", "nope"], "preset is 'nope'; expected 'default'"),
+        (["cluster", "photos", "--algorithm", "tiny", "--param", "n_rounds=0"], "n_rounds is 0; expected 1 or more"),
+        (["cluster", "photos", "--algorithm", "tiny", "--seed", "-1"], "'--seed'"),
+        (["cluster", "photos", "--algorithm", "tiny", "--seed", "4294967296"], "'--seed'"),
         (["export", "runs/a", "--to", "pdf", "--dest", "x"], "pdf"),
         (
             ["export", "runs/a", "--to", "folders", "--dest", "x", "-k", "3", "--min-confidence", "0.5"],

@@ -238,6 +238,15 @@ def test_a_call_that_failed_before_its_first_part_blocks_nothing(shards: Path, t
         assert embed(tmp_path / "empty", tmp_path / name.strip("."), resume=True).shape == (1, 192)
 
 
+def test_a_listing_of_the_users_own_is_left_alone(shards: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own" / "files.jsonl"
+    own.parent.mkdir()
+    own.write_text('{"my": "notes"}\n')
+    with pytest.raises(InputError, match="own holds files that are no features; give an empty or a new folder"):
+        embed(shards, own.parent)
+    assert own.read_text() == '{"my": "notes"}\n'
+
+
 def test_a_source_without_a_picture_is_refused(shards: Path, tmp_path: Path) -> None:
     out, source = tmp_path / "f", tmp_path / "s"
     source.mkdir()

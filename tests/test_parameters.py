@@ -69,6 +69,13 @@ def test_a_number_or_auto_says_both(value: Any) -> None:
             kinfold.SimCLR(3, view_strength=value).fit(PICTURES)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, "a", True, np.random.default_rng(0)])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_seed_is_what_scikit_learn_takes(estimator: type[Any], seed: Any) -> None:
+    with pytest.raises(InputError, match=r"^random_state is .*; expected a whole number from 0 to 4294967295, a numpy"):
+        estimator(random_state=seed).fit(PICTURES)
+
+
 def test_no_range_is_left_over() -> None:
     used = {name for estimator in ESTIMATORS for name in declared(estimator)}
     used |= set(declared(kinfold.FineTunedClassifier))

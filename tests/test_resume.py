@@ -97,6 +97,16 @@ def test_a_finished_run_is_not_done_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.predict(X), first.predict(X))
 
 
+def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
+    run = Runtime(device="cpu", folder=tmp_path / "a")
+    Tiny(3, random_state=0).fit(tiny_run.digits(60), runtime=run)
+    before = contents(tmp_path / "a")
+    for X in (tiny_run.digits(60), tiny_run.digits(40)):
+        with pytest.raises(InputError, match="holds a finished run, which is not overwritten; give another folder"):
+            Tiny(3, random_state=0).fit(X, runtime=run)
+    assert contents(tmp_path / "a") == before
+
+
 class Stopping(Tiny):
     """Stopped by the keyboard in its third round."""
 
@@ -139,6 +149,7 @@ def test_an_unfinished_run_is_not_overwritten(stopped: Path) -> None:
 
 def test_resuming_something_else_is_refused(stopped: Path) -> None:
     run, X = Runtime(device="cpu", folder=stopped, resume=True), tiny_run.digits(60)
+    (stopped / "cache" / "computed.npy").touch()
     with pytest.raises(InputError, match="was begun with n_clusters=3, not 4"):
         Tiny(4, random_state=0).fit(X, runtime=run)
     with pytest.raises(InputError, match="was begun with preset='default', not 'wide'"):
@@ -147,6 +158,7 @@ def test_resuming_something_else_is_refused(stopped: Path) -> None:
         Tiny(3, random_state=0).fit(X[::-1].copy(), runtime=run)
     with pytest.raises(InputError, match="is a run of Tiny, not of Other"):
         type("Other", (Tiny,), {})(3, random_state=0).fit(X, runtime=run)
+    assert (stopped / "cache" / "computed.npy").exists()
 
 
 @pytest.mark.parametrize("name", ["state.json", "state.safetensors"])

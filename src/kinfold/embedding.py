@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -239,7 +240,10 @@ def _holds_no_part(folder: Path, found: dict[str, Any]) -> bool:
     names = {path.name for path in folder.iterdir()}
     if MANIFEST in names:
         return bool(found.get("unfinished")) and not any(folder.glob("part-*.json"))
-    return names <= {LISTING, f".{LISTING}.tmp", f".{MANIFEST}.tmp"}
+    if not names <= {LISTING, f".{LISTING}.tmp", f".{MANIFEST}.tmp"}:
+        return False
+    with (folder / LISTING).open("rb") if LISTING in names else io.BytesIO() as file:
+        return file.read(1) in (b"", b'"')  # names in quotes, one a line; else a file of the user's own
 
 
 def _refuse_nothing(said: Sequence[dict[str, Any]], folder: Path, source: str) -> None:

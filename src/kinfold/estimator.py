@@ -210,7 +210,6 @@ class DeepClusterer(WithPresets, _Learner, ABC, Generic[AnyState]):
         if not run.is_main:
             run = replace(run, progress=Progress())
         with saying_how_to_go_on(run), keeping_freed_memory():
-            self._check_preset()
             refuse_parameters(self)
             images = self._images(X, run, fitting=True)
             refuse_what_has_no_clusters(images, getattr(self, "n_clusters", None))

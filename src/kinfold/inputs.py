@@ -28,8 +28,8 @@ def is_table(X: Any) -> bool:
     if isinstance(X, (Images, torch.Tensor, str, Path, torch.utils.data.Dataset)):
         return False
     if isinstance(X, (list, tuple)):
-        return not (X and (isinstance(X[0], (str, Path)) or np.ndim(X[0]) > 1))
-    return int(getattr(X, "ndim", 2)) < 3
+        return not (X and (isinstance(X[0], (str, Path, Mapping)) or np.ndim(X[0]) > 1))
+    return (hasattr(X, "ndim") or hasattr(X, "__array__")) and int(getattr(X, "ndim", 2)) < 3
 
 
 def classes(y: ArrayLike | None, images: Images) -> tuple[Labels | None, list[str] | None]:
@@ -38,7 +38,7 @@ def classes(y: ArrayLike | None, images: Images) -> tuple[Labels | None, list[st
     Raises
     ------
     InputError
-        If there is not one class an image.
+        If there is not one class an image, or a class is NaN or infinite.
 
     Examples
     --------
@@ -54,6 +54,8 @@ def classes(y: ArrayLike | None, images: Images) -> tuple[Labels | None, list[st
         raise InputError(f"y has shape {found.shape}; expected ({len(images)},), one class an image.")
     if found.dtype.kind in "iu":
         return found.astype(np.int64), None
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        raise InputError(f"y holds {found[~np.isfinite(found)][0]}; expected numbers or names, one class an image.")
     names, codes = np.unique(found.astype(str) if found.dtype == object else found, return_inverse=True)
     return codes.astype(np.int64), [str(name) for name in names.tolist()]
 

@@ -115,7 +115,7 @@ def is_finished(run: Runtime, identity: Mapping[str, Any]) -> bool:
     Raises
     ------
     InputError
-        If the folder belongs to something else, or to an unfinished run that is not to be resumed.
+        If the folder belongs to something else, or to a run that is not to be resumed.
     """
     if run.folder is None:
         return False
@@ -126,12 +126,15 @@ def is_finished(run: Runtime, identity: Mapping[str, Any]) -> bool:
             raise InputError(
                 f"{folder} holds an unfinished run; resume it, or delete {folder / 'checkpoint'} to start over."
             )
+        about = run.cache("about.json")
+        if about is not None and about.exists():  # refused here, before `open_cache` empties the cache of another run
+            same(read_json(about.parent, about.name), identity, folder)
         return False
-    if not run.resume or not (folder / "run.json").exists():
-        return False
-    found = read_json(folder, "run.json")
+    found = read_json(folder, "run.json") if (folder / "run.json").exists() else {"unfinished": True}
     if found.get("unfinished"):
         return False
+    if not run.resume:
+        raise InputError(f"{folder} holds a finished run, which is not overwritten; give another folder.")
     same(found.get("identity"), identity, folder)
     run.progress.say(f"{folder} is finished already.")
     return True

@@ -45,6 +45,7 @@ WORDS = {
     "tuple": "several in a tuple", "Sequence": "several in a list", "None": "None",
 }  # fmt: skip
 AUTO = "auto"
+MOST_SEED = 2**32 - 1
 ELSEWHERE = ("n_clusters", "n_bits", "random_state")  # said with words of their own
 
 
@@ -54,7 +55,7 @@ def refuse_parameters(estimator: Any) -> None:
     Raises
     ------
     InputError
-        Naming the first that is of another kind, not finite, or out of its range.
+        Naming the first that is of another kind, not finite, out of its range, or a preset that does not exist.
 
     Examples
     --------
@@ -70,12 +71,17 @@ def refuse_parameters(estimator: Any) -> None:
     ranges = {**RANGES, **getattr(estimator, "_ranges", {})}
     declared = inspect.signature(type(estimator)).parameters
     for name, value in estimator.get_params(deep=False).items():
+        if name == "random_state":
+            _refuse_seed(value)
         if name in ELSEWHERE:
             continue
         kinds = kinds_of(declared[name].annotation)
         if not fits(value, kinds):
             words = [WORDS[kind] for kind in kinds if kind in WORDS]
             raise InputError(f"{name} is {value!r}; expected {' or '.join(words)}.")
+        presets = getattr(estimator, "_presets", {})
+        if name == "preset" and presets and value not in presets:
+            raise InputError(f"preset is {value!r}; expected {' or '.join(map(repr, presets))}.")
         if name not in ranges:
             continue
         low, high = ranges[name]
@@ -86,6 +92,16 @@ def refuse_parameters(estimator: Any) -> None:
             raise InputError(f"{name} is {value!r}; expected {expected}.")
         if isinstance(value, numbers.Real) and not low <= value <= high:
             raise InputError(f"{name} is {value}; expected {expected}.")
+
+
+def _refuse_seed(value: Any) -> None:
+    """What scikit-learn seeds from: a whole number of 32 bits, a RandomState, or nothing."""
+    if value is None or value is np.random or isinstance(value, np.random.RandomState):
+        return
+    if not fits(value, ["int"]) or not 0 <= value <= MOST_SEED:
+        raise InputError(
+            f"random_state is {value!r}; expected a whole number from 0 to {MOST_SEED}, a numpy RandomState, or None."
+        )
 
 
 def refuse_no_count(estimator: Any) -> None:

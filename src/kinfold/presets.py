@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from kinfold.errors import InputError
-
 
 class WithPresets:
     """For estimators, which state their presets by name."""
@@ -23,8 +21,3 @@ class WithPresets:
         """A parameter, or what the preset says where it is None or no parameter at all."""
         standing = self._standing()
         return standing[name] if getattr(self, name, None) is None and name in standing else getattr(self, name)
-
-    def _check_preset(self) -> None:
-        """Refuse a preset that does not exist."""
-        if self._presets and self.preset not in self._presets:
-            raise InputError(f"preset is {self.preset!r}; expected {' or '.join(map(repr, self._presets))}.")

@@ -215,6 +215,12 @@ class Runtime:
     keep_checkpoint: bool = False
     progress: Progress = field(default_factory=Progress)
 
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise InputError(f"precision is {self.precision!r}; expected 'auto', 'float32' or 'bfloat16'.")
+        if self.device != "auto":
+            self._torch_device()
+
     # -- processes -----------------------------------------------------------------------------------------------------
 
     @property
@@ -376,8 +382,6 @@ class Runtime:
         On a processor "auto" is bfloat16 only while images are trained on, and only where the processor multiplies it
         natively: 1.7 times as fast there. Features are looked at in float32.
         """
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise InputError(f"precision is {self.precision!r}; expected 'auto', 'float32' or 'bfloat16'.")
         device = self._torch_device()
         wanted = self.precision == "bfloat16"
         if self.precision == "auto" and device.type == "cuda":

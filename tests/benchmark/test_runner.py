@@ -121,6 +121,9 @@ def test_absent_sets_are_left_out_by_name(tmp_path: Path) -> None:
         benchmark.run("jule", None, out=tmp_path)
     with pytest.raises(InputError, match="seeds is 0"):
         benchmark.run("jule", tmp_path, seeds=0)
+    for name, folders in {"jule": {"data": tmp_path / "x"}, "tables": {"out": tmp_path / "x"}}.items():
+        with pytest.raises(InputError, match="x: no such folder; expected the one that holds"):
+            benchmark.run(name, **folders)
 
 
 def test_spread_by_hand() -> None:

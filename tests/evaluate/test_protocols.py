@@ -89,6 +89,11 @@ def test_what_cannot_be_judged_is_one_sentence(model: Tiny, tmp_path: Path) -> N
         evaluate(model, images, "linear")
     with pytest.raises(InputError, match=r"labels has shape \(3,\); expected \(240,\)"):
         evaluate(model, images, "linear", [0, 1, 2])
+    for protocol in ("linear", "knn", "kmeans", "few-labels", "retrieval"):
+        with pytest.raises(InputError, match="the labels hold a single class, in which every answer is right"):
+            evaluate(model, images, protocol, ["a"] * 240)
+        with pytest.raises(InputError, match="every class has a single image; give labels"):
+            evaluate(model, images, protocol, np.arange(240))
     vectors = as_images(np.eye(8, dtype=np.float32))
     with pytest.raises(InputError, match="filters are looked at in networks for images"):
         evaluate(Tiny(2, n_rounds=1, random_state=0).fit(vectors), vectors, "filters")

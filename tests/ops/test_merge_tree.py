@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,6 +42,12 @@ def test_a_level_that_is_not_there(k: int) -> None:
     tree = MergeTree(np.array([0, 1, 2]), np.array([[0, 1]]), np.array([0.5]))
     with pytest.raises(InputError, match=f"n_clusters is {k}; this tree can be cut between 2 and 3 clusters"):
         tree.cut(k)
+
+
+@pytest.mark.parametrize("k", ["3", 2.0, None])
+def test_a_level_is_a_whole_number(k: Any) -> None:
+    with pytest.raises(InputError, match=f"n_clusters is {k!r}; expected a whole number"):
+        MergeTree(np.array([0, 1, 2]), np.array([[0, 1]]), np.array([0.5])).cut(k)
 
 
 def test_numbers_go_by_size_then_by_first_appearance() -> None:

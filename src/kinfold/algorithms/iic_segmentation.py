@@ -408,7 +408,6 @@ class IICSegmentation(WithPresets, BaseEstimator):  # type: ignore[misc]
         return self.n_clusters * (5 if self.n_clusters <= 3 else 3)
 
     def _check(self) -> None:
-        self._check_preset()
         refuse_parameters(self)
         for name, value in {"n_clusters": self.n_clusters, "n_overclusters": self._over()}.items():
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:

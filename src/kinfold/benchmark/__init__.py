@@ -54,16 +54,20 @@ def run(
     Raises
     ------
     InputError
-        If nothing has this name, or no set of it is in `data`.
+        If nothing has this name, no set of it is in `data`, or a folder does not exist.
     """
     from kinfold.benchmark import datasets, runner, scenarios, tables
     from kinfold.runtime import Progress
 
     watcher = progress if progress is not None else Progress()
     if name == "tables":
+        if not Path(out).is_dir():
+            raise InputError(f"{out}: no such folder; expected the one that holds the results.")
         return tables.update(Path("."), Path(out))
     if seeds < 1:
         raise InputError(f"seeds is {seeds}; expected at least 1.")
+    if data is not None and not Path(data).is_dir():
+        raise InputError(f"{data}: no such folder; expected the one that holds the benchmark sets.")
     chosen, written = scenarios.select(name, only, preset), []
     for scenario in chosen:
         if scenario.dataset is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +15,7 @@ import typer
 from kinfold import launch
 from kinfold.cli.shared import (
     MACHINE,
+    MOST_SEED,
     SCIENCE,
     Device,
     ImagesAt,
@@ -85,7 +88,10 @@ def cluster(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(metavar="N", help="The same seed gives the same groups.", rich_help_panel=SCIENCE)
+        int,
+        typer.Option(
+            metavar="N", min=0, max=MOST_SEED, help="The same seed gives the same groups.", rich_help_panel=SCIENCE
+        ),
     ] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", metavar="", help="Go on with the run in --out where it was stopped.")
@@ -130,7 +136,7 @@ def cluster(
         {"n_clusters": n_clusters, "preset": preset, "backbone": backbone, "image_size": image_size},
         param or [],
     )
-    folder = out or Path("runs") / (Path(source.split(":")[-1]).stem or "images")
+    folder = out or Path("runs") / name_of(source)
     if launch.is_main():
         check_free(folder, resume)
     if processes > 1 and not launch.is_worker():
@@ -138,15 +144,15 @@ def cluster(
         return
 
     from kinfold.data import as_images
+    from kinfold.parameters import refuse_parameters
     from kinfold.report import write_report
     from kinfold.runtime import Runtime
     from kinfold.terminal import describe_images, describe_result, next_steps
 
     progress = progress_of()
-    try:
-        images = as_images(source, labels=labels, image_size=image_size, cache=folder / "pixels", progress=progress)
-        images.source = source if "://" in source else str(Path(source))  # as typed: report and export find it again
+    with refusing_values():
         model = algorithm_class(algorithm)(**chosen, random_state=seed)
+        refuse_parameters(model)
         run = Runtime(
             device=device,
             precision=precision,
@@ -155,6 +161,9 @@ def cluster(
             keep_checkpoint=keep_checkpoint,
             progress=progress,
         )
+    try:
+        images = as_images(source, labels=labels, image_size=image_size, cache=folder / "pixels", progress=progress)
+        images.source = source if "://" in source else str(Path(source))  # as typed: report and export find it again
         tell(progress, describe_images(images, verbose))
         model.fit(images, runtime=run)
         if not launch.is_main():
@@ -357,7 +366,7 @@ def algorithms(verbose: Verbose = False) -> None:
         summary, *details = known.about(name)
         say(f"{name.lower():12} {summary}", *(f"{'':12} {line}" for line in details))
     say("", f"{', '.join(known.learners())}: features only, from Python, to stand before a clusterer.")
-    say("", "Use one with: kinfold cluster photos/ --algorithm NAME")
+    say("", "Use one of the others with: kinfold cluster photos/ --algorithm NAME")
 
 
 def algorithm_class(name: str) -> type[DeepClusterer[Any]]:
@@ -391,6 +400,28 @@ def parameters_of(algorithm: str, options: dict[str, Any], pairs: list[str]) -> 
     if unknown:
         raise typer.BadParameter(f"{algorithm} has no parameter {unknown[0]!r}; it has {', '.join(accepted)}.")
     return chosen
+
+
+@contextlib.contextmanager
+def refusing_values() -> Iterator[None]:
+    """Values of options that are refused before any image is read are a matter of usage."""
+    from kinfold.errors import InputError
+
+    try:
+        yield
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def name_of(source: str) -> str:
+    """What a run of this source is called: after its folder, or its file without the ending.
+
+    >>> name_of("torchvision:MNIST"), name_of("s3://bucket/a.tar"), name_of("lists/cats.txt")
+    ('MNIST', 'a', 'cats')
+    """
+    path = Path(source.split(":")[-1])
+    path = path.resolve() if path.name in ("", "..") else path
+    return (path.name if path.is_dir() else path.stem) or "images"
 
 
 def check_free(folder: Path, resume: bool) -> None:

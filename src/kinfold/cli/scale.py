@@ -12,6 +12,7 @@ import typer
 from kinfold import launch
 from kinfold.cli.shared import (
     MACHINE,
+    MOST_SEED,
     SCIENCE,
     Device,
     ImagesAt,
@@ -151,7 +152,9 @@ def curate(
             "--items", min=1, metavar="N", help="Draw this many images, evenly over their kinds; all when not given."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of clusters and draws.", rich_help_panel=SCIENCE)] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Of clusters and draws.", rich_help_panel=SCIENCE)
+    ] = 0,
     processes: Processes = 1,
     verbose: Verbose = False,
 ) -> None:
@@ -206,7 +209,10 @@ def evaluate(
     ] = None,
     images: ImagesAt = None,
     seed: Annotated[
-        int, typer.Option(metavar="N", help="Of the split and of every draw.", rich_help_panel=SCIENCE)
+        int,
+        typer.Option(
+            metavar="N", min=0, max=MOST_SEED, help="Of the split and of every draw.", rich_help_panel=SCIENCE
+        ),
     ] = 0,
     no_report: Annotated[bool, typer.Option("--no-report", metavar="", help="Do not write report.html again.")] = False,
     device: Device = "auto",

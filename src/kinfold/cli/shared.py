@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MACHINE",
+    "MOST_SEED",
     "SCIENCE",
     "Device",
     "ImagesAt",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 SCIENCE, MACHINE = "The method", "The machine"
+MOST_SEED = 2**32 - 1  # as kinfold.parameters has it, which takes numpy to import
 
 app = typer.Typer(
     name="kinfold",

@@ -114,11 +114,16 @@ class Subject:
         }
 
     def classes(self) -> Labels:
+        """Known labels ``-> (n,)``, of which a score can say something."""
         if self.y is None:
             raise InputError(
                 "this protocol needs known labels; give --labels from-folders, a file of one label a line, or images "
                 "that come with labels."
             )
+        if (self.y == self.y[0]).all():
+            raise InputError("the labels hold a single class, in which every answer is right; give at least two.")
+        if np.bincount(self.y).max() == 1:
+            raise InputError("every class has a single image; give labels of which at least two images share one.")
         return self.y
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -58,8 +59,12 @@ class MergeTree:
         Raises
         ------
         InputError
-            If the tree does not hold a partition of this size.
+            If this is no whole number, or the tree does not hold a partition of this size.
         """
+        try:
+            n_clusters = operator.index(n_clusters)
+        except TypeError:
+            raise InputError(f"n_clusters is {n_clusters!r}; expected a whole number.") from None
         if not self.n_end <= n_clusters <= self.n_start:
             raise InputError(
                 f"n_clusters is {n_clusters}; this tree can be cut between {self.n_end} and {self.n_start} clusters."
