@@ -475,3 +475,51 @@ def test_lengths_of_time() -> None:
         "59 min 59 s",
         "1 h 0 min",
     ]
+
+
+def test_a_report_replaces_reports_only(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = Path("mine.txt")
+    own.write_text("mine")
+    for target, words in ((own, "no report of Kinfold's"), (run / "skipped.csv", "no report of"), (run, "a folder")):
+        assert main(["report", str(run), "--out", str(target)]) == 2
+        assert words in capsys.readouterr().err
+    assert own.read_text() == "mine"
+    for _ in range(2):
+        assert main(["report", str(run), "--out", "page.html"]) == 0
+        assert main(["report", str(run)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--to", "onnx", "--dest", "a.onnx", "-k", "2"], "-k cannot go with --to onnx"),
+        (["--to", "csv", "--dest", "a.csv", "--how", "symlink"], "belong to --to folders, not to csv"),
+        (["--to", "csv", "--dest", "a.csv", "--min-confidence", "0.5"], "belong to --to folders, not to csv"),
+        (["--to", "folders", "--dest", ""], "is this folder; name a new one"),
+        (["--to", "folders", "--dest", "photos/broken.png", "--dry-run"], "is a file; name a new one"),
+    ],
+)
+def test_an_export_that_cannot_be_meant(
+    more: list[str], sentence: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(Path().rglob("*"))
+    assert main(["export", str(run), *more]) == 2
+    assert sentence in capsys.readouterr().err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_an_export_without_any_image_fails(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("other").mkdir()
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save("other/else.png")
+    for more in ([], ["--dry-run"]):
+        code = main(["export", str(run), "--to", "folders", "--dest", "sorted", "--images", "other", *more])
+        assert "none of the run's images is there to be sorted; say where they are" in failure(code, capsys)
+        assert not Path("sorted").exists()
+
+
+def test_a_prediction_is_checked_before_the_work(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(run), "photos", "--to-folders", "photos/broken.png"]) == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+    assert main(["predict", str(run), "photos", "--out", "nodir/x.csv"]) == 2
+    assert "nodir is no folder; make it first" in capsys.readouterr().err
+    assert main(["predict", str(run), "photos", "--to-folders", "sorted"]) == 0

@@ -340,3 +340,20 @@ def test_a_graph_that_disagrees_is_not_written(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
     with pytest.raises(InputError, match="expected at least two"):
         export.write_onnx(model, tmp_path / "model.onnx", Images(images.pixels[:1]))
+
+
+def test_a_file_of_the_users_own_is_never_the_copy_in_progress(photos: Path, tmp_path: Path) -> None:
+    own, elsewhere = tmp_path / "d" / "cluster-0" / ".3.png.part", tmp_path / "elsewhere"
+    own.parent.mkdir(parents=True)
+    elsewhere.write_text("mine")
+    own.symlink_to(elsewhere)
+    plan = export.plan_folders({"image": ["3.png"], "cluster": [0]}, files_of(photos), tmp_path / "d")
+    export.write_folders(plan)
+    assert own.is_symlink()
+    assert elsewhere.read_text() == "mine"
+    assert {path.name for path in own.parent.iterdir()} == {".3.png.part", "3.png"}
+
+
+def test_a_carriage_return_in_a_name_is_quoted() -> None:
+    text = export.csv_text({"image": ["a\rb", "c"], "cluster": [0, 1]})
+    assert text == 'image,cluster\n"a\rb",0\nc,1\n'

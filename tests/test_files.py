@@ -134,6 +134,11 @@ def test_only_the_last_checkpoint_stays(tmp_path: Path) -> None:
     assert path is not None
     assert read_checkpoint(path, None, lambda about: None) == {"number": 3}
     assert last_checkpoint(tmp_path / "none") is None
+    for name in ("state.safetensors", "state.json"):  # being deleted when its process was killed
+        half = tmp_path / "half" / f"step-{len(name):08d}"
+        half.mkdir(parents=True)
+        (half / name).touch()
+    assert last_checkpoint(tmp_path / "half") is None
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

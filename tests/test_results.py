@@ -285,3 +285,9 @@ def test_confidence_that_is_no_number(folder: Path) -> None:
 def test_weights_are_plain_tensors(folder: Path) -> None:
     write_tensors(folder / "model.safetensors", {})
     assert Clustering.load(folder).weights == {}
+
+
+def test_a_name_with_a_carriage_return_comes_back(tmp_path: Path) -> None:
+    names = ["a\rb.png", "Icon\r", 'quoted "c".png', "new\nline.png"]
+    result = Clustering.of([0, 1, 0, 1], embedding=np.eye(4, dtype=np.float32), names=names)
+    assert Clustering.load(result.save(tmp_path / "r")).names == names

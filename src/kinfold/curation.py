@@ -7,7 +7,6 @@ a few kinds of picture most of the time; clusters learnt on it follow the copies
 
 from __future__ import annotations
 
-import csv
 import io
 import shutil
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from kinfold.data.features import FeatureShards, PartWriter, part_line, part_name, write_manifest
 from kinfold.errors import InputError, room_for
-from kinfold.files import read_json, write_text
+from kinfold.files import csv_writer, read_json, write_text
 from kinfold.ops.deduplicate import deduplicate
 from kinfold.ops.hierarchical_kmeans import Hierarchy, Level, balanced_sample, hierarchical_kmeans
 from kinfold.runtime import Progress, Runtime
@@ -182,8 +181,8 @@ def _write_parts(
             writer.add(shards[chosen], [table[i][0] for i in chosen], [table[i][1] for i in chosen])
         done.append(part_line(read_json(work, f"{part_name(number)}.json"), parts[number]["source"]))
         told.advance()
-    lines = io.StringIO()
-    writes = csv.writer(lines, lineterminator="\n")
+    lines = io.StringIO(newline="")
+    writes = csv_writer(lines)
     writes.writerow(["image", "near_copy_of", "cosine"])
     for i in np.flatnonzero(~kept).tolist():
         writes.writerow([table[i][0], *([table[twin[i]][0], f"{cosine[i]:.4f}"] if twin[i] >= 0 else ["", ""])])

@@ -7,12 +7,12 @@ exists is overwritten.
 
 from __future__ import annotations
 
-import csv
 import filecmp
 import io
 import json
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from kinfold.errors import InputError, KinfoldError, room_for
-from kinfold.files import safe_join, write_bytes, write_text
+from kinfold.files import csv_writer, safe_join, write_bytes, write_text
 from kinfold.naming import folder_names
 from kinfold.runtime import Progress, Runtime
 
@@ -142,7 +142,7 @@ def write_csv(columns: Table, path: str | Path) -> Path:
 def csv_text(columns: Table) -> str:
     """Lay named columns out as the text of a CSV file."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv_writer(text)
     writer.writerow(columns)
     for row in zip(*columns.values(), strict=True):
         writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in row])
@@ -337,7 +337,9 @@ def _put(source: Path, target: Path, how: str) -> None:
     elif how == "symlink":
         target.symlink_to(source.resolve())
     else:
-        partial = target.with_name(f".{target.name}.part")
+        handle, name = tempfile.mkstemp(prefix=".kinfold-", suffix=".part", dir=target.parent)  # of nobody else's
+        os.close(handle)
+        partial = Path(name)
         try:
             shutil.copy2(source, partial)
             _name(partial, target)

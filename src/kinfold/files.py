@@ -7,6 +7,7 @@ Two forms are used everywhere in Kinfold: a JSON text for structure and numbers,
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import json
 import math
@@ -17,7 +18,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import safetensors.torch
@@ -79,6 +80,32 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 def write_text(path: str | Path, content: str) -> None:
     """Write UTF-8 text as :func:`write_bytes` does; file names that are not valid text survive the round trip."""
     write_bytes(path, content.encode("utf-8", errors="surrogateescape"))
+
+
+class _OneLine:
+    """Rows of a csv.writer that end in the sign of Windows, one at a time, written to end in a newline alone."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def write(self, row: str) -> int:
+        return self.file.write(row.removesuffix("\r\n") + "\n")
+
+
+def csv_writer(file: TextIO) -> Any:
+    """A csv.writer whose lines end in a newline, and which quotes a cell that holds a carriage return, too.
+
+    Python before 3.13 quotes only signs that end its own lines, and reads back two rows where a name holds another.
+
+    Examples
+    --------
+    >>> import io
+    >>> text = io.StringIO(newline="")
+    >>> _ = csv_writer(text).writerow(["a\\rb", "c", "d,e"])
+    >>> text.getvalue()
+    '"a\\rb",c,"d,e"\\n'
+    """
+    return csv.writer(_OneLine(file), lineterminator="\r\n")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -361,8 +388,8 @@ def write_checkpoint(folder: Path, number: int, value: object, about: Mapping[st
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint of a run, or None."""
-    found = sorted(path for path in folder.glob("step-*") if path.is_dir() and path.suffix != ".tmp")
-    return found[-1] if found else None
+    whole = (path for path in folder.glob("step-*") if path.suffix != ".tmp" and (path / "state.safetensors").is_file())
+    return max((path for path in whole if (path / "state.json").is_file()), default=None)
 
 
 def read_checkpoint(path: Path, like: object, check: Callable[[Any], None]) -> Any:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kinfold.data.images import Skipped
 from kinfold.errors import InputError
-from kinfold.files import read_json, read_tensors, regular_file, write_bytes, write_tensors, write_text
+from kinfold.files import csv_writer, read_json, read_tensors, regular_file, write_bytes, write_tensors, write_text
 from kinfold.naming import FILE as NAMES
 from kinfold.naming import Names, read_names, write_names
 
@@ -292,8 +292,8 @@ def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    file = io.StringIO(newline="")
+    writer = csv_writer(file)
     writer.writerow(columns)
     for row in rows:
         writer.writerow(["" if row.get(name) is None else row[name] for name in columns])

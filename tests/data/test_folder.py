@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kinfold.data import as_images
-from kinfold.data.folder import find, listed, natural_key, read_list
+from kinfold.data.folder import find, listed, natural_key, read_list, walk
 from kinfold.errors import InputError
 
 
@@ -167,3 +168,61 @@ def test_labels_from_folders_only_when_asked(tmp_path: Path) -> None:
         as_images(tmp_path, labels="folders")
     with pytest.raises(InputError, match=r"labels has shape \(2,\); expected \(3,\)"):
         as_images(tmp_path, labels=[0, 1])
+
+
+def pictures(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), len(name), dtype=np.uint8)).save(folder / name)
+
+
+def test_what_macs_leave_is_passed_over(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.png")
+    (tmp_path / "Icon\r").touch()
+    assert [one.name for one in find(tmp_path)[0]] == ["a.png"]
+    assert list(walk(tmp_path)) == ["a.png"]
+
+
+def test_a_link_to_itself_takes_nothing_along(tmp_path: Path) -> None:
+    pictures(tmp_path, "sub/a.png", "sub/c.png")
+    (tmp_path / "sub" / "b.png").symlink_to("b.png")
+    assert list(walk(tmp_path)) == ["sub/a.png", "sub/b.png", "sub/c.png"]
+
+
+def test_a_folder_that_cannot_be_listed_stands_for_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures(tmp_path, "a.png", "no/b.png")
+    scan = os.scandir
+
+    def refused(path: Path) -> Any:
+        if path.name == "no":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert list(walk(tmp_path)) == ["a.png", "no"]
+
+
+def test_paths_in_a_list_stay_what_they_are(tmp_path: Path) -> None:
+    names = [" lead.png", "trail.png ", "a\u2028b.png", "x\x0cy.png", "plain.png", "~a.png"]
+    pictures(tmp_path, *(name for name in names if name.endswith(".png")), "new\nline.png")
+    (tmp_path / "trail.png ").write_bytes((tmp_path / "plain.png").read_bytes())
+    (tmp_path / "list.txt").write_text("\r\n".join([*names, "  plain.png  "]), encoding="utf-8", newline="")
+    assert read_list(tmp_path / "list.txt") == [*names, "plain.png"]
+    assert as_images(tmp_path / "list.txt").skipped == []
+    (tmp_path / "list.csv").write_text('path,x\n"new\nline.png",1\nplain.png,2\n')
+    assert read_list(tmp_path / "list.csv") == ["new\nline.png", "plain.png"]
+    (tmp_path / "wide.txt").write_text("plain.png\n", encoding="utf-16")
+    assert read_list(tmp_path / "wide.txt") == ["plain.png"]
+    (tmp_path / "binary.txt").write_bytes(b"a\0b")
+    with pytest.raises(InputError, match=r"binary\.txt is no text; expected UTF-8 with one path a line"):
+        as_images(tmp_path / "binary.txt")
+
+
+def test_a_wave_may_begin_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path, "~tmp/a.png", "~tmp/b.png")
+    assert len(as_images("~tmp")) == 2
+    with pytest.raises(InputError, match="~nobody-here: no such file or folder"):
+        as_images("~nobody-here")
+    with pytest.raises(InputError, match="images came as an empty name"):
+        as_images("")

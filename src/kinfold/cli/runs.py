@@ -201,8 +201,13 @@ def predict(
     target = Path(out) if out and out != "-" else run / "predictions.csv"
     if out != "-" and target.exists():
         raise typer.BadParameter(f"{target} exists already and is not overwritten; give another name with --out.")
+    if out and out != "-" and not target.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{target.parent} is no folder; make it first, or give another name with --out.")
+    if to_folders is not None and to_folders.is_file():
+        raise typer.BadParameter(f"--to-folders {to_folders} is a file; name a folder.")
     progress = progress_of(quiet=out == "-")
     try:
+        files = None if to_folders is None else files_of(source)
         model = kinfold.load(run)
         images = kinfold.as_images(source, shape=model.images_shape_, progress=progress)
         tell(progress, describe_images(images, verbose))
@@ -214,8 +219,8 @@ def predict(
             progress.say(
                 f"Written: {target} ({plural(len(images), 'image')}, groups used: {len(set(columns['cluster']))})"
             )
-        if to_folders is not None:
-            plan = export.plan_folders(columns, files_of(source), to_folders)
+        if to_folders is not None and files is not None:
+            plan = export.plan_folders(columns, files, to_folders)
             written = export.write_folders(plan, "copy", progress)
             tell(progress, [*describe_plan(plan), f"Written: {to_folders} ({written:,} files)"])
     finally:
@@ -237,9 +242,13 @@ def report(
     """
     from kinfold.errors import InputError
     from kinfold.locate import images_of, source_of
-    from kinfold.report import write_report
+    from kinfold.report import is_report, write_report
     from kinfold.results import Clustering
 
+    target = out or run / "report.html"
+    if target.is_dir() or (out is not None and target.is_file() and not is_report(target)):
+        kind = "a folder" if target.is_dir() else "no report of Kinfold's and is not overwritten"
+        raise typer.BadParameter(f"{target} is {kind}; give another name with --out.")
     progress = progress_of()
     try:
         result = Clustering.load(run)
@@ -254,7 +263,7 @@ def report(
         from kinfold.evaluate import stored
 
         pages = [one.page() for one in stored(run)]
-        target = write_report(result, found, out or run / "report.html", evaluations=pages)
+        write_report(result, found, target, evaluations=pages)
     finally:
         progress.done()
     say(f"Written: {target}", "Open it in any browser; it needs no network.")
@@ -288,12 +297,19 @@ def export(
     """
     import kinfold
     from kinfold import export as exporting
+    from kinfold.errors import InputError
     from kinfold.locate import files_of, images_of, source_of
     from kinfold.results import Clustering
     from kinfold.terminal import describe_plan
 
     if dry_run and to is not Target.folders:
         raise typer.BadParameter("--dry-run belongs to --to folders.")
+    if to is Target.onnx and n_clusters:
+        raise typer.BadParameter("-k cannot go with --to onnx: the model sorts into the fitted groups.")
+    if to is not Target.folders and (how is not How.copy or min_confidence):
+        raise typer.BadParameter(f"--how and --min-confidence belong to --to folders, not to {to.value}.")
+    if to is Target.folders and (str(dest) == "." or dest.is_file()):
+        raise typer.BadParameter(f"--dest {dest} is {'a file' if dest.is_file() else 'this folder'}; name a new one.")
     if min_confidence and n_clusters:
         raise typer.BadParameter("--min-confidence cannot go with -k: confidence belongs to the fitted groups.")
     progress = progress_of()
@@ -310,6 +326,9 @@ def export(
         if to is Target.folders:
             files = files_of(source_of(result, run, images))
             plan = exporting.plan_folders(columns, files, dest, min_confidence=min_confidence)
+            if not plan.moves and not plan.present:
+                tell(progress, describe_plan(plan))
+                raise InputError("none of the run's images is there to be sorted; say where they are with --images.")
             if dry_run:
                 say(*plan.lines(), f"{len(plan.moves):,} files would be written to {dest}; nothing was.")
                 return

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from kinfold.data.images import ReadingProgress, Skipped
 from kinfold.errors import InputError, KinfoldError
-from kinfold.files import read_json, regular_file, write_text, written
+from kinfold.files import csv_writer, read_json, regular_file, write_text, written
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -154,8 +154,8 @@ class PartWriter:
         self.rows += len(rows)
 
     def _line(self, cells: Sequence[str]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
+        text = io.StringIO(newline="")
+        csv_writer(text).writerow(cells)
         content = text.getvalue().encode()
         self._sums[1].update(content)
         self._table.write(content)

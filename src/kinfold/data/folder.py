@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from os.path import isdir
 from pathlib import Path
 
 from kinfold.data.decode import Encoded, reason_of
 from kinfold.data.images import Skipped
 from kinfold.errors import InputError
 
-__all__ = ["NO_TEXT", "Found", "find", "is_text", "listed", "natural_key", "read_list", "shown", "walk"]
+__all__ = ["NO_TEXT", "Found", "at_home", "find", "is_text", "listed", "natural_key", "read_list", "shown", "walk"]
 
-_SILENT = {"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx"}  # what operating systems leave; dot files besides
+_SILENT = {
+    "thumbs.db",
+    "desktop.ini",
+    "ehthumbs.db",
+    "__macosx",
+    "icon\r",
+}  # what operating systems leave; dot files besides
 _HEADINGS = {"path", "paths", "image", "images", "file", "files", "filename", "file_name", "filepath"}
 NO_TEXT = "its name is not valid UTF-8; rename it"
 
@@ -86,7 +95,7 @@ def find(folder: Path) -> tuple[list[Found], list[Skipped]]:
                     skipped.append(Skipped(shown(below), NO_TEXT))
                 elif entry.is_dir(follow_symlinks=False):
                     stack.append((below, path / entry.name))
-                elif entry.is_symlink() and os.path.isdir(entry.path):
+                elif entry.is_symlink() and isdir(entry.path):
                     later.append((below, path / entry.name))
                 else:
                     found.append(Found(below, path / entry.name))
@@ -104,7 +113,8 @@ def walk(folder: Path) -> Iterator[str]:
     """Names of all files below a folder, as :func:`find` names them, while it is being listed.
 
     Folder by folder, each in natural order, so that memory holds the names of one folder and not of all. Links to
-    folders are not followed, and what cannot be listed or named is passed over.
+    folders are not followed, and what cannot be named is passed over; a folder that cannot be listed stands for its
+    files.
 
     Raises
     ------
@@ -116,10 +126,11 @@ def walk(folder: Path) -> Iterator[str]:
         below = stack.pop()
         try:
             with os.scandir(folder / below) as entries:
-                seen = [(e.name, e.is_dir(follow_symlinks=False), e.is_symlink() and e.is_dir()) for e in entries]
+                seen = [(e.name, e.is_dir(follow_symlinks=False), e.is_symlink() and isdir(e.path)) for e in entries]
         except OSError as error:
             if not below:
                 raise InputError(f"{folder.name}: {reason_of(error, folder)}; expected a folder of images.") from error
+            yield below.rstrip("/")  # whoever reads it says why it cannot be read
             continue
         good = [one for one in seen if one[0][0] != "." and one[0].casefold() not in _SILENT and is_text(one[0])]
         good.sort(key=lambda one: (re.sub(r"\d+", lambda digits: digits[0].zfill(12), one[0].casefold()), one[0]))
@@ -132,7 +143,7 @@ def listed(paths: Sequence[str | os.PathLike[str]], base: Path | None = None) ->
 
     They are named by their path below the deepest folder common to all.
     """
-    places = [Path(os.path.abspath((base or Path()) / Path(path).expanduser())) for path in paths]
+    places = [Path(os.path.abspath((base or Path()) / at_home(path, base))) for path in paths]
     try:
         root = os.path.commonpath([place.parent for place in places])
         names = [place.relative_to(root).as_posix() for place in places]
@@ -141,16 +152,48 @@ def listed(paths: Sequence[str | os.PathLike[str]], base: Path | None = None) ->
     return [Found(name, place) for name, place in zip(names, places, strict=True)]
 
 
+def at_home(path: str | os.PathLike[str], base: Path | None = None) -> Path:
+    """A path whose ``~`` means the user's folder, unless something below `base` has that very name.
+
+    >>> at_home("~nobody-of-that-name/photos").as_posix()
+    '~nobody-of-that-name/photos'
+    """
+    place = Path(path)
+    if not str(place).startswith("~") or ((base or Path()) / place).exists():
+        return place
+    with suppress(RuntimeError):  # there is no such user
+        place = place.expanduser()
+    return place
+
+
 def read_list(path: Path) -> list[str]:
-    """The paths in a ``.txt``, one a line, or in a ``.csv``: its column called path, image or file, or its first."""
-    text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    """The paths in a ``.txt``, one a line, or in a ``.csv``: its column called path, image or file, or its first.
+
+    Blanks at the ends of a path are left out, unless there is a file of that very name.
+
+    Raises
+    ------
+    InputError
+        When the file is no text.
+    """
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if wide else "utf-8-sig", errors="replace" if wide else "surrogateescape")
+    if "\0" in text:
+        raise InputError(f"{path.name} is no text; expected UTF-8 with one path a line.")
     if path.suffix.lower() != ".csv":
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
+        return [_trimmed(line.removesuffix("\r"), path.parent) for line in text.split("\n") if line.strip()]
+    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
     column = next((i for i, cell in enumerate(rows[0]) if cell.strip().lower() in _HEADINGS), None) if rows else None
-    if column is not None:
-        return [row[column].strip() for row in rows[1:] if len(row) > column and row[column].strip()]
-    return [row[0].strip() for row in rows if row[0].strip()]
+    first = 0 if column is None else 1
+    cells = [row[column or 0] for row in rows[first:] if len(row) > (column or 0)]
+    return [_trimmed(cell, path.parent) for cell in cells if cell.strip()]
+
+
+def _trimmed(line: str, base: Path) -> str:
+    """A path without blanks at its ends, unless it is there with them."""
+    short = line.strip()
+    return line if line != short and (base / line).exists() else short
 
 
 def _above(folder: Path) -> Iterator[tuple[int, int]]:

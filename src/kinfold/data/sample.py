@@ -16,11 +16,21 @@ def seed_from(generator: torch.Generator) -> int:
     return int(torch.randint(2**31 - 1, (1,), generator=generator))
 
 
+def in_batches(order: Index, batch_size: int) -> list[Index]:
+    """Batches in this order, the last one shorter; one image alone, of which batch norm learns nothing, joins others.
+
+    Examples
+    --------
+    >>> [len(batch) for batch in in_batches(np.arange(8), 3)], [len(batch) for batch in in_batches(np.arange(7), 3)]
+    ([3, 3, 2], [3, 4])
+    """
+    cuts = range(batch_size, max(len(order) - (batch_size > 1), 1), batch_size)
+    return np.split(order, list(cuts))
+
+
 def shuffled(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Index]:
-    """One pass over n images in random order, the last batch shorter ``-> (b,), ...``."""
-    order = torch.randperm(n, generator=generator).numpy()
-    for start in range(0, n, batch_size):
-        yield order[start : start + batch_size]
+    """One pass over n images in random order, in batches as `in_batches` makes them ``-> (b,), ...``."""
+    yield from in_batches(torch.randperm(n, generator=generator).numpy(), batch_size)
 
 
 def drawn(n: int, batch_size: int, n_batches: int, generator: torch.Generator) -> Iterator[Index]:

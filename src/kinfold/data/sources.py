@@ -18,7 +18,7 @@ from kinfold.data import archives
 from kinfold.data.arrays import Array, as_pixels
 from kinfold.data.decode import read_header
 from kinfold.data.features import FeatureShards, is_features
-from kinfold.data.folder import Found, find, listed, read_list
+from kinfold.data.folder import Found, at_home, find, listed, read_list
 from kinfold.data.images import Images, ReadingProgress, Skipped
 from kinfold.data.items import read_items
 from kinfold.data.rows import read_found
@@ -101,6 +101,8 @@ def _dispatch(source: Any, told: _Reading) -> tuple[Images, Sequence[int] | npt.
     """Images, and for a list of candidates the position of each among them."""
     if isinstance(source, Images):
         return _again(source, told), None
+    if isinstance(source, str) and source == "":
+        raise InputError(f"images came as an empty name, perhaps of a variable that is not set; expected {_EXPECTED}.")
     if isinstance(source, str) and source.startswith("torchvision:"):
         return told.items(archives.open_torchvision(source), source)
     if isinstance(source, (str, os.PathLike)) and is_shards(source):
@@ -108,7 +110,7 @@ def _dispatch(source: Any, told: _Reading) -> tuple[Images, Sequence[int] | npt.
     if isinstance(source, (str, os.PathLike)) and is_features(source):
         return _from_features(Path(source), told), None
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(Path(source).expanduser(), told)
+        return _from_path(at_home(source), told)
     if isinstance(source, torch.Tensor):
         if source.layout != torch.strided:
             raise InputError("a sparse tensor came; expected a dense one: use X.to_dense().")

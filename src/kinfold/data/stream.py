@@ -16,7 +16,7 @@ from kinfold.data.archives import read_npy
 from kinfold.data.arrays import as_pixels
 from kinfold.data.decode import read_pixels, reason_of
 from kinfold.data.features import MANIFEST, is_features
-from kinfold.data.folder import Found, read_list, walk
+from kinfold.data.folder import Found, at_home, read_list, walk
 from kinfold.data.images import Images, ReadingProgress, Skipped, as_images
 from kinfold.data.rows import in_threads, pillow_quiet
 from kinfold.data.shards import expand, is_shards, samples, stamp
@@ -204,7 +204,7 @@ def parts_of(
     if isinstance(source, (str, os.PathLike)):
         if is_shards(source):
             return Shards(expand(source))
-        path = Path(source).expanduser()
+        path = at_home(source)
         if path.is_dir() and not is_features(path):
             return Files(path, listing, per_part=per_part, labels=labels)
         if path.suffix.lower() in (".txt", ".csv") and path.is_file():
@@ -214,7 +214,7 @@ def parts_of(
     if isinstance(source, np.ndarray) and source.ndim > 1:
         return Arrays(source, per_part=per_part, what=f"array {source.shape}")
     images = as_images(source, labels="from-folders" if labels else None, progress=progress)
-    file = Path(source).expanduser() if isinstance(source, (str, os.PathLike)) else None
+    file = at_home(source) if isinstance(source, (str, os.PathLike)) else None
     if file is not None and is_features(file):
         file /= MANIFEST
     return Arrays(images, per_part=per_part, what=images.source, file=file)

@@ -95,6 +95,12 @@ def write_report(
     return path
 
 
+def is_report(path: Path) -> bool:
+    """Whether a file is a page that `write_report` wrote, which another one may replace."""
+    with path.open("rb") as file:
+        return b'<meta name="generator" content="Kinfold">' in file.read(512)
+
+
 def _html(
     clustering: Clustering,
     images: Images | None,
