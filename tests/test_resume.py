@@ -97,6 +97,32 @@ def test_a_finished_run_is_not_done_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.predict(X), first.predict(X))
 
 
+def test_a_checkpoint_half_deleted_is_no_matter(tmp_path: Path) -> None:
+    folder, X = tmp_path / "a", tiny_run.digits(60)
+    run = Runtime(device="cpu", folder=folder, resume=True)
+    first = Tiny(3, random_state=0).fit(X, runtime=run)
+    for left in ([], ["state.safetensors"], ["state.json"], ["state.safetensors", "state.json"]):
+        step = folder / "checkpoint" / "step-00000003"
+        step.mkdir(parents=True)
+        for name in left:
+            (step / name).write_text("cut")
+        np.testing.assert_array_equal(Tiny(3, random_state=0).fit(X, runtime=run).labels_, first.labels_)
+        assert not (folder / "checkpoint").exists()
+
+
+def test_a_finished_run_that_keeps_its_checkpoint_is_finished(tmp_path: Path) -> None:
+    X = tiny_run.digits(60)
+    kept = Runtime(device="cpu", folder=tmp_path / "a", resume=True, keep_checkpoint=True)
+    Tiny(3, random_state=0).fit(X, runtime=kept)
+    before = contents(tmp_path / "a")
+    again = Tiny(3, random_state=0)
+    again._start = None  # type: ignore[method-assign, assignment]
+    again.fit(X, runtime=kept)
+    assert contents(tmp_path / "a") == before
+    with pytest.raises(InputError, match="holds a finished run, which is not overwritten"):
+        Tiny(3, random_state=0).fit(X, runtime=Runtime(device="cpu", folder=tmp_path / "a"))
+
+
 def test_a_finished_run_is_not_overwritten(tmp_path: Path) -> None:
     run = Runtime(device="cpu", folder=tmp_path / "a")
     Tiny(3, random_state=0).fit(tiny_run.digits(60), runtime=run)

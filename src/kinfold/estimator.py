@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kinfold.allocator import keeping_freed_memory
+from kinfold.data.brightness import alike, scale_of
 from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError, KinfoldError
 from kinfold.health import Watch
@@ -339,7 +340,10 @@ class DeepClusterer(WithPresets, _Learner, ABC, Generic[AnyState]):
         images = as_images(X, shape=self.images_shape_, progress=run.progress)
         if images.shape != self.images_shape_:
             raise InputError(f"the images have shape {images.shape}; this model was fitted on {self.images_shape_}.")
-        return images
+        found = alike(images, self._scale)
+        if found is not images:
+            run.progress.say(found.note[-1])
+        return found
 
     def _generator(self) -> torch.Generator:
         """A generator seeded by ``random_state``; the same on every process."""
@@ -377,7 +381,7 @@ class DeepClusterer(WithPresets, _Learner, ABC, Generic[AnyState]):
         state: State = journal.state
         if state.features is None or not bool(torch.isfinite(state.features).all()):
             raise KinfoldError("the network's features contain NaN after the last round; lower the learning rate.")
-        self.images_shape_, self.state_ = images.shape, state
+        self.images_shape_, self.state_, self._scale = images.shape, state, scale_of(images)
         if images.is_vectors:
             self.n_features_in_ = images.shape[0]
         features = state.features.numpy()
@@ -415,6 +419,7 @@ class DeepClusterer(WithPresets, _Learner, ABC, Generic[AnyState]):
         if len(result) and not 0 <= int(result.labels.min()) <= int(result.labels.max()) < k:
             raise InputError(f"labels.csv has clusters outside 0 to {k - 1}; restore the folder or run again.")
         self.images_shape_, self.n_clusters_, self.result_ = tuple(shape), k, result
+        self._scale = result.run.get("scale")
         if len(shape) == 1:
             self.n_features_in_ = shape[0]
         try:

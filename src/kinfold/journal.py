@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from kinfold.data.brightness import scale_of
 from kinfold.data.images import Images
 from kinfold.errors import InputError
 from kinfold.files import read_json, weights, write_text
@@ -121,6 +122,14 @@ def is_finished(run: Runtime, identity: Mapping[str, Any]) -> bool:
         return False
     folder = Path(run.folder)
     claim(folder)
+    found = read_json(folder, "run.json") if (folder / "run.json").exists() else {"unfinished": True}
+    if not found.get("unfinished"):
+        if not run.resume:
+            raise InputError(f"{folder} holds a finished run, which is not overwritten; give another folder.")
+        same(found.get("identity"), identity, folder)
+        run.discard_checkpoint()  # what is left of it, when it was killed just then
+        run.progress.say(f"{folder} is finished already.")
+        return True
     if run.checkpoint() is not None:
         if not run.resume:
             raise InputError(
@@ -129,15 +138,7 @@ def is_finished(run: Runtime, identity: Mapping[str, Any]) -> bool:
         about = run.cache("about.json")
         if about is not None and about.exists():  # refused here, before `open_cache` empties the cache of another run
             same(read_json(about.parent, about.name), identity, folder)
-        return False
-    found = read_json(folder, "run.json") if (folder / "run.json").exists() else {"unfinished": True}
-    if found.get("unfinished"):
-        return False
-    if not run.resume:
-        raise InputError(f"{folder} holds a finished run, which is not overwritten; give another folder.")
-    same(found.get("identity"), identity, folder)
-    run.progress.say(f"{folder} is finished already.")
-    return True
+    return False
 
 
 def open_cache(run: Runtime, identity: Mapping[str, Any]) -> None:
@@ -239,6 +240,7 @@ def conclude(
             "identity": dict(identity),
             "n_clusters": probabilities.shape[1],
             "shape": list(images.shape),
+            "scale": scale_of(images),
             "source": images.source,
             "note": list(images.note),
             "label_names": known[1],

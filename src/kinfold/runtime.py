@@ -191,8 +191,6 @@ class Runtime:
         Where the run is written: results at the end, a checkpoint after each round. None writes nothing.
     resume
         Go on from the checkpoint in `folder`, if there is one.
-    workers
-        Threads that decode images; None lets the library choose.
     keep_checkpoint
         Keep ``folder/checkpoint``, and what was computed once in ``folder/cache``, after the fit.
     progress
@@ -211,7 +209,6 @@ class Runtime:
     precision: str = "auto"
     folder: str | Path | None = None
     resume: bool = False
-    workers: int | None = None
     keep_checkpoint: bool = False
     progress: Progress = field(default_factory=Progress)
 

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from kinfold.algorithms.jule import JULE, JuleState
 from kinfold.errors import InputError
 from kinfold.metrics import nmi
+from kinfold.nn.pretrained import available
 from kinfold.ops.affinity import graph_of
 from kinfold.ops.batch_norm import norms
 from kinfold.ops.centres import at_centres
@@ -164,6 +165,8 @@ def test_networks_of_all_final_rounds_agree() -> None:
 @pytest.mark.parametrize(("wrong", "says"), [
     ({"loss": "x"}, "loss is 'x'"),
     ({"negatives": "hard"}, "negatives is 'hard'"),
+    ({"negatives": "nearest", "preset": "paper"}, "negatives is 'nearest', which goes with loss='triplet'"),
+    ({"negatives": "foreseen", "loss": "affinity"}, "negatives is 'foreseen', which goes with loss='triplet'"),
     ({"bandwidth": "narrow"}, "bandwidth is 'narrow'"),
     ({"center": "no"}, "center is 'no'; expected True or False or 'auto'"),
     ({"reassign": "no"}, "reassign is 'no'"),
@@ -251,3 +254,18 @@ def test_images_go_to_the_nearest_centre_where_that_suits_their_neighbours(
     assert (moved != labels).any()
     np.testing.assert_array_equal(model.labels_, by_size(moved) if reassign and suits else labels)
     np.testing.assert_array_equal(model.result_.cut(10), model.labels_)
+
+
+@pytest.mark.parametrize("n", [101, 201])
+def test_one_image_alone_is_no_batch_of_the_paper(n: int) -> None:
+    x = np.random.default_rng(0).normal(size=(n, 6))
+    model = JULE(3, preset="paper", n_epochs=1, as_released=("batch-norm",), random_state=0).fit(x)
+    assert len(model.labels_) == n
+
+
+def test_the_papers_first_weights_are_of_what_learns() -> None:
+    if not available("efficientnet-lite0"):
+        pytest.skip("the pretrained backbone is not installed")
+    x = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
+    model = JULE(3, preset="paper", backbone="efficientnet-lite0", n_epochs=1, random_state=0).fit(x)
+    np.testing.assert_allclose(model.transform(x), model.embedding_, atol=1e-4)

@@ -41,6 +41,13 @@ def test_many_images_are_sampled_and_one_is_enough() -> None:
     features, labels = groups()
     vote = NeighborVote.of(features, labels, n_neighbors=5, most=30)
     assert len(vote.features) == 30
+    n, k = 400, 8  # cluster by cluster in turns, so that every step-th image is of the same few
+    corners = torch.eye(k).repeat(n // k, 1)
+    vote = NeighborVote.of(corners, np.arange(n) % k, n_neighbors=3, most=100)
+    np.testing.assert_array_equal(vote(corners).argmax(1), np.arange(n) % k)
+    rare = np.append(np.zeros(n - 1, dtype=np.int64), 1)  # a cluster smaller than the share
+    vote = NeighborVote.of(torch.cat([corners[:-1] * 0, corners[-1:]]), rare, n_neighbors=3, most=100)
+    assert vote.votes.sum(0).tolist() == [99.0, 1.0] or vote.votes.sum(0).tolist() == [100.0, 1.0]
     single = NeighborVote.of(features[:1], labels[:1], n_neighbors=5)
     torch.testing.assert_close(single(features[:2]), torch.ones(2, 1))
 

@@ -55,3 +55,16 @@ def test_an_error_leaves_batch_norm_as_it_was(context: object) -> None:
         net(torch.zeros(2, 3, dtype=torch.float64))
     assert net[1].momentum == 0.1
     assert net[1].track_running_stats
+
+
+def test_a_frozen_layer_is_not_measured() -> None:
+    class Still(nn.BatchNorm1d):
+        def train(self, mode: bool = True) -> Still:
+            return super().train(False)
+
+    still, learns = Still(1), nn.BatchNorm1d(1)
+    still.eval()
+    still.running_mean = torch.tensor([7.0])
+    with measuring(nn.Sequential(still, learns)) as _:
+        learns(torch.tensor([[1.0], [3.0]]))
+    assert (still.running_mean.item(), learns.running_mean.item()) == (7.0, 2.0)  # type: ignore[union-attr]

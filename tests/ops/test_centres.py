@@ -71,6 +71,16 @@ def test_the_nearest_centre_goes_block_by_block() -> None:
     assert centres.nearest_centre(np.empty((0, 4)), centre).shape == (0,)
 
 
+def test_nobody_is_missed_where_the_others_went() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(3000):
+        n, k = int(draw.integers(8, 30)), int(draw.integers(3, 9))
+        labels = np.concatenate([np.arange(k), draw.integers(0, k, n)])
+        x = draw.normal(size=(n + k, 2))
+        moved = centres.at_centres(x / np.linalg.norm(x, axis=1, keepdims=True), labels)
+        assert len(np.unique(moved)) == k
+
+
 def test_samples_go_to_the_nearest_centre_and_no_cluster_is_emptied() -> None:
     x = np.random.default_rng(0).normal(size=(60, 3))
     labels = np.arange(60) % 5

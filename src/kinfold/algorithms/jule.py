@@ -41,7 +41,7 @@ from torch.nn import functional
 
 from kinfold.data.images import Images
 from kinfold.data.pretext import strong
-from kinfold.data.sample import by_cluster, shuffled
+from kinfold.data.sample import by_cluster, in_batches, shuffled
 from kinfold.data.views import moved
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer, Record, State
@@ -560,7 +560,7 @@ class JULE(DeepClusterer[JuleState]):
     def _begin(self, net: nn.Module, images: Images, generator: torch.Generator, run: Runtime) -> None:
         """First weights, and mean and spread of the input."""
         if self.preset == "paper":
-            torch7_init(net, generator)  # pixels stay as they are
+            torch7_init(cast(Network, net).body, generator)  # pixels stay as they are
             return
         measure(net, sampled(images, generator, run))
 
@@ -601,6 +601,11 @@ class JULE(DeepClusterer[JuleState]):
             "bandwidth": (self.bandwidth, ("global", "local")),
             **{name: (self._set(name), (True, False, "auto")) for name in ("center", "reassign")},
         })  # fmt: skip
+        if negatives != "uniform" and (self.preset == "paper" or self.loss != "triplet"):
+            raise InputError(
+                f"negatives is {negatives!r}, which goes with loss='triplet' in the presets 'default' and 'fast' only; "
+                "leave it out."
+            )
         weight = self._set("weight_contrast")
         if self.preset == "paper" and weight != 0:
             raise InputError(
@@ -618,8 +623,7 @@ def released_features(net: nn.Module, images: Images, run: Runtime) -> Features:
     """
     net.train()
     parts = []
-    for start in range(0, len(images), 100):
-        rows = np.arange(start, min(start + 100, len(images)))
+    for rows in in_batches(np.arange(len(images)), 100):
         with torch.no_grad(), run.autocast():
             parts.append(net(pixels(images, rows, run)).float().cpu().numpy())
     return np.concatenate(parts)

@@ -197,10 +197,13 @@ class NeighborVote(nn.Module):
         n_clusters: int | None = None,
         most: int = 20000,
     ) -> NeighborVote:
-        """Vote of fitted images, of an even sample of them where there are more than `most`."""
-        step = max(1, -(-len(features) // most))
-        chosen = torch.from_numpy(labels)[::step]
-        return cls(features[::step], chosen, n_clusters or int(labels.max()) + 1, n_neighbors=n_neighbors)
+        """Vote of fitted images; where there are more than `most`, of that share of each cluster, at least of one."""
+        by_cluster = np.argsort(labels, kind="stable")
+        firsts = np.unique(labels, return_index=True)[1]
+        chosen = np.union1d(by_cluster[:: max(1, -(-len(labels) // most))], firsts)
+        votes = torch.from_numpy(labels[chosen])
+        n_clusters = n_clusters or int(labels.max()) + 1
+        return cls(features[torch.from_numpy(chosen)], votes, n_clusters, n_neighbors=n_neighbors)
 
     @staticmethod
     def _squared(x: Tensor, y: Tensor) -> Tensor:

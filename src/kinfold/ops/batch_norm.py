@@ -51,12 +51,12 @@ def measuring(net: nn.Module) -> Iterator[None]:
     >>> norm.running_mean, norm.running_var, norm.momentum
     (tensor([4.]), tensor([2.]), 0.1)
     """
-    layers = norms(net)
+    net.train()
+    layers = [layer for layer in norms(net) if layer.training]  # a frozen network stays as it is, whatever is said
     usual = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None
-    net.train()
     try:
         yield
     finally:

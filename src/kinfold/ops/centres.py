@@ -58,9 +58,12 @@ def at_centres(features: npt.NDArray[np.floating], labels: Ints) -> Ints:
     """
     n_clusters = int(labels.max()) + 1
     centre = totals(features, labels, n_clusters) / np.bincount(labels, minlength=n_clusters)[:, None]
-    nearest = nearest_centre(np.asarray(features), centre)
-    emptied = np.bincount(nearest, minlength=n_clusters) == 0
-    return np.where(emptied[labels], labels, nearest)
+    moved = nearest_centre(np.asarray(features), centre)
+    while True:  # who is held back may be missed where the others went
+        emptied = np.bincount(moved, minlength=n_clusters) == 0
+        if not emptied.any():
+            return moved
+        moved = np.where(emptied[labels], labels, moved)
 
 
 def join_small(tree: MergeTree, n_level: int, smallest: float, features: npt.NDArray[np.floating]) -> MergeTree:
