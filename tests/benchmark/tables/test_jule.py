@@ -35,6 +35,12 @@ def test_the_ablation_has_a_row_a_change() -> None:
         result("ablation-umist-released-x", "umist", 0.8, preset="paper", parameters={"as_released": ["x"]}),
     )
     text = jule.ablation(found)
+    more = result("ablation-umist-affinity-loss", "umist", 0.9, preset="fast", parameters={"loss": "affinity"})
+    lines = jule.ablation(by_id(more, *found.values())).splitlines()
+    assert [line.split("|")[1].strip() for line in lines if line.startswith("|") and "`" in line][:2] == [
+        "no views",
+        "affinity loss",
+    ]
     photographs = result("ablation-cifar10-final-rounds", "cifar10", 0.3, preset="default", parameters={"n_final": 6})
     assert "CIFAR-10 ACC" in jule.ablation(by_id(photographs)) and "CIFAR-10" not in text
     assert row(text, "**preset default**") == ["**preset default**", "", "0.950 ± 0.012", "—"]

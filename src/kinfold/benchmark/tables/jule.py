@@ -8,6 +8,7 @@ from kinfold.benchmark import published
 from kinfold.benchmark.baselines import LONG, MOST_VALUES, N_COMPONENTS
 from kinfold.benchmark.datasets import SETS
 from kinfold.benchmark.scenarios.baselines import ON_PIXELS, infeasible
+from kinfold.benchmark.scenarios.jule import ABLATIONS, OF_PHOTOGRAPHS
 from kinfold.benchmark.scenarios.scenario import HERE, OWN, YARDSTICKS
 from kinfold.benchmark.tables.cells import (
     DAGGER,
@@ -29,6 +30,9 @@ from kinfold.benchmark.tables.cells import (
     table,
     title,
 )
+
+# Rows of the table of changes, as the scenarios list them.
+ORDER = {change: i for i, change in enumerate((*ABLATIONS, *OF_PHOTOGRAPHS))}
 
 
 def clusters(results: Results) -> str:
@@ -163,7 +167,8 @@ def ablation(results: Results) -> str:
         if of_preset or preset == "default":  # the default stands above, to compare
             whole = [metric(results.get(f"jule-{name}-{preset}"), score[name]) for name in sets]
             rows.append([f"**preset {preset}**", "", *whole])
-        for what, one in of_preset.items():
+        for what in sorted(of_preset, key=lambda change: ORDER.get(change, len(ORDER))):
+            one = of_preset[what]
             values = [metric(found.get(f"ablation-{name}-{what}"), score[name]) for name in sets]
             rows.append([what.replace("-", " "), change(one["parameters"]), *values])
     head = ["change", "parameters", *(f"{SETS[name].title} {score[name].upper()}" for name in sets)]
