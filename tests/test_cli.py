@@ -523,3 +523,23 @@ def test_a_prediction_is_checked_before_the_work(run: Path, capsys: pytest.Captu
     assert main(["predict", str(run), "photos", "--out", "nodir/x.csv"]) == 2
     assert "nodir is no folder; make it first" in capsys.readouterr().err
     assert main(["predict", str(run), "photos", "--to-folders", "sorted"]) == 0
+
+
+def test_the_next_step_can_be_taken(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("table.npy", np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32))
+    for source, to in (("photos", "folders"), ("table.npy", "csv")):
+        assert main(["cluster", source, "--algorithm", "tiny", "-k", "2", "--no-report"]) == 0
+        said = capsys.readouterr().out
+        step = next(line for line in said.splitlines() if line.startswith("Sort:")).split()[2:]
+        assert step[step.index("--to") + 1] == to
+        assert main(step) == 0
+        assert not any(said.count(note) > 1 for note in ("resized", "skipped broken.png"))
+
+
+def test_a_hostile_name_stays_in_its_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "dark" / "01.png").rename(photos / "dark" / "\x1b[31mred\n.png")
+    assert cluster("--out", "runs/a", "--no-report") == 0
+    assert main(["export", "runs/a", "--to", "folders", "--dest", "s", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "\\x1b[31mred\\n.png -> " in said

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from kinfold.data import Images
-from kinfold.phrases import plural
+from kinfold.phrases import one_line, plural
 from kinfold.results import Clustering
-from kinfold.terminal import describe_images, describe_result
+from kinfold.terminal import describe_images, describe_result, next_steps
 
 
 @pytest.mark.parametrize(("count", "said"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (1234, "1,234 files")])
@@ -23,3 +25,13 @@ def test_the_terminal_counts_one_as_one() -> None:
         "1 group of 2 images.",
         "1 image is an exact copy of another; labels.csv says of which.",
     ]
+
+
+def test_a_name_cannot_move_the_cursor() -> None:
+    assert one_line("\x1b]0;pwned\x07.png\r\u2028") == "\\x1b]0;pwned\\x07.png\\r\\u2028"
+    assert one_line("größe 3 – naïve.png") == "größe 3 – naïve.png"
+
+
+def test_only_files_go_to_folders(tmp_path: Path) -> None:
+    assert any("--to folders" in line for line in next_steps(tmp_path))
+    assert not any("--to folders" in line for line in next_steps(tmp_path, files=False))

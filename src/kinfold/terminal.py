@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 
 from kinfold.data import Images
 from kinfold.export import Plan
-from kinfold.phrases import plural
+from kinfold.phrases import one_line, plural
 from kinfold.results import Clustering
 from kinfold.runtime import Progress
 
@@ -120,7 +120,7 @@ class Lines(Progress):
     def say(self, sentence: str) -> None:
         """Write one line, which shows as well that the work goes on."""
         self._spoken = self._clock()
-        self._write(sentence)
+        self._write(one_line(sentence))
 
     def _write(self, sentence: str) -> None:
         # A reader that has gone away does not end the work.
@@ -172,7 +172,7 @@ class Bar(Progress):
 
     def say(self, sentence: str) -> None:
         """Write one line above the bar."""
-        self._console.print(sentence, soft_wrap=True)
+        self._console.print(one_line(sentence), soft_wrap=True)
 
     def done(self) -> None:
         """Take the bar off the screen."""
@@ -182,7 +182,7 @@ class Bar(Progress):
 
 
 def describe_images(images: Images, verbose: bool = False) -> list[str]:
-    """Say what was read: number, size, what was resized, what was left out.
+    """Say what was read: number, size, what was left out; who reads them has said what was resized.
 
     >>> import numpy as np
     >>> describe_images(Images(np.zeros((3, 1, 8, 8), np.uint8), source="photos"))
@@ -190,7 +190,6 @@ def describe_images(images: Images, verbose: bool = False) -> list[str]:
     """
     shape = " x ".join(map(str, images.shape))
     lines = [f"{plural(len(images), 'vector' if images.is_vectors else 'image')} of {shape} from {images.source}"]
-    lines += images.note
     shown = images.skipped if verbose else images.skipped[:3]
     lines += [f"skipped {one.path}: {one.reason}" for one in shown]
     if len(images.skipped) > len(shown):
@@ -242,14 +241,15 @@ def describe_groups(result: Clustering, n_clusters: int | None = None) -> list[s
     return table(["group", "images", "name", "such as"], rows)
 
 
-def next_steps(folder: Path) -> list[str]:
-    """Name what a run wrote, and what to type next."""
+def next_steps(folder: Path, *, files: bool = True) -> list[str]:
+    """Name what a run wrote, and what to type next; only files can go to folders."""
     run, page = shlex.quote(str(folder)), folder / "report.html"
+    sort = "folders --dest sorted/ --dry-run" if files else "csv --dest groups.csv"
     return [
         f"Written: {folder} ({', '.join(path.name for path in sorted(folder.iterdir()) if path.is_file())})",
         f"Look:    open {page} in any browser" if page.exists() else f"Look:    kinfold report {run}",
         f"Name:    kinfold name {run} 0='a name'",
-        f"Sort:    kinfold export {run} --to folders --dest sorted/ --dry-run",
+        f"Sort:    kinfold export {run} --to {sort}",
         f"Next:    kinfold predict {run} more_photos/",
     ]
 

@@ -16,6 +16,7 @@ import typer
 from kinfold import launch
 from kinfold.cli import naming, runs, scale  # the commands, which give themselves to the application
 from kinfold.cli.shared import app
+from kinfold.phrases import one_line
 
 __all__ = ["app", "main", "naming", "runs", "scale"]
 
@@ -70,7 +71,7 @@ def _fail(sentence: str, arguments: list[str]) -> int:
 
         traceback.print_exc()
     if not launch.tell_parent(sentence):
-        print(sentence, file=sys.stderr)
+        print(one_line(sentence), file=sys.stderr)
     return 1
 
 

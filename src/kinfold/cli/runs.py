@@ -173,7 +173,7 @@ def cluster(
             write_report(model.result_, images, folder / "report.html")
     finally:
         progress.done()
-    say(*describe_result(model.result_), *next_steps(folder))
+    say(*describe_result(model.result_), *next_steps(folder, files=images.paths is not None))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinfold import launch
+from kinfold.phrases import one_line
 
 if TYPE_CHECKING:
     from kinfold.runtime import Progress
@@ -94,7 +95,7 @@ def say(*sentences: str) -> None:
     """Print one line each; a reader that has gone away (`| head`) is no failure."""
     with contextlib.suppress(BrokenPipeError):
         for sentence in sentences:
-            print(sentence)
+            print(one_line(sentence))
 
 
 def tell(progress: Progress, sentences: list[str]) -> None:
