@@ -66,3 +66,13 @@ def test_lonely_images_and_identical_images() -> None:
     assert new[0] == 0
     assert new[1] > 0
     assert new[3] > 0  # nobody was fitted in cluster 7
+
+
+def test_single_images_do_not_make_others_less_strange() -> None:
+    x = np.concatenate([np.linspace(0, 1, 10), 100.0 + 50 * np.arange(10)])[:, None].astype(np.float32)
+    labels = np.concatenate([np.zeros(10, dtype=np.int64), 1 + np.arange(10)])
+    strange = Strangeness(x, labels)
+    assert strange.fitted[10:].tolist() == [1.0] * 10
+    far, near = strange.score(np.array([[1e6], [0.5]], dtype=np.float32), np.zeros(2, dtype=np.int64))
+    assert far == 1.0
+    assert near < 0.5

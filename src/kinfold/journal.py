@@ -153,10 +153,12 @@ def open_cache(run: Runtime, identity: Mapping[str, Any]) -> None:
 
 def resume(begun: Journal, identity: Mapping[str, Any], run: Runtime) -> Journal:
     """Fill a fresh journal from the last checkpoint, if there is one."""
+    start = begun.seconds
     journal: Journal = run.load(begun, lambda found: same(found, identity, Path(run.folder or ".")))
     # The first process may delete this checkpoint after its next round; all must have read it by then.
     run.wait()
     if journal.state.round:
+        journal.seconds += start  # which this process spent as well
         run.progress.say(f"going on after round {journal.state.round}.")
     return journal
 

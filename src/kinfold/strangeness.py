@@ -66,7 +66,6 @@ class Strangeness:
         raw /= np.array([self._width(cluster) for cluster in labels.tolist()]) if len(labels) else 1.0
         self._sorted = np.sort(raw)
         self.fitted: Floats = self._rank(raw)
-        self.fitted[np.isinf(raw)] = 1.0
 
     def score(self, features: Floats, labels: Labels) -> Floats:
         """Scores of new images and their clusters, ``(m, d), (m,) -> (m,)``."""
@@ -82,7 +81,9 @@ class Strangeness:
         return self._scale.get(cluster, 0.0) or self._usual
 
     def _rank(self, raw: np.ndarray[Any, Any]) -> Floats:
-        return (np.searchsorted(self._sorted, raw, side="left") / max(len(self._sorted), 1)).astype(np.float32)
+        rank = np.searchsorted(self._sorted, raw, side="left") / max(len(self._sorted), 1)
+        known = self._sorted[np.isfinite(self._sorted)]  # images without company are no measure of strangeness
+        return np.where(raw > known.max(initial=0.0), 1.0, rank).astype(np.float32)
 
     def _distance(self, x: Tensor, cluster: int, itself: np.ndarray[Any, Any] | None = None) -> np.ndarray[Any, Any]:
         """Distance to the n-th neighbour in a cluster, not counting the image itself where it is a reference."""

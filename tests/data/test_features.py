@@ -66,6 +66,10 @@ def test_slices_masks_and_single_rows(folder: Path) -> None:
     np.testing.assert_array_equal(shards[-1], ROWS[-1])
     with pytest.raises(IndexError, match="there are 11 rows"):
         shards[[11]]
+    with pytest.raises(IndexError, match=r"a mask of shape \(3,\) came; there are 11 rows"):
+        shards[np.ones(3, dtype=bool)]
+    with pytest.raises(IndexError, match="positions of type float64 came; expected whole numbers"):
+        shards[np.array([0.9, 1.7])]
 
 
 def test_a_folder_of_features_is_a_source(folder: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinfold.data.sample import by_cluster, evenly, shuffled, stand_ins
+from kinfold.data.sample import by_cluster, evenly, full_batches, shuffled, stand_ins
 
 
 @settings(max_examples=30, deadline=None)
@@ -32,6 +32,13 @@ def test_a_pass_by_cluster_holds_every_image_once(labels: list[int], per_cluster
         for place, image in enumerate(batch):
             company = {y[batch[other]] for other in (place - 1, place + 1) if 0 <= other < len(batch)}
             assert y[image] in company or (y == y[image]).sum() == 1
+
+
+def test_whole_batches_hold_all_but_the_left_over() -> None:
+    for n, size in ((7, 3), (8, 3), (9, 3), (6, 6)):
+        batches = list(full_batches(n, size, n // size, torch.Generator().manual_seed(0), anew=False))
+        assert [len(batch) for batch in batches] == [size] * (n // size)
+        assert len(np.unique(np.concatenate(batches))) == size * (n // size)
 
 
 def test_batches_are_full_and_as_many_as_asked() -> None:

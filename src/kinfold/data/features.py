@@ -331,7 +331,11 @@ class FeatureShards:
             return one
         where = np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index)
         if where.dtype == bool:
+            if where.shape != (len(self),):
+                raise IndexError(f"a mask of shape {where.shape} came; there are {len(self)} rows.")
             where = np.flatnonzero(where)
+        if where.size and where.dtype.kind not in "iu":
+            raise IndexError(f"positions of type {where.dtype} came; expected whole numbers.")
         if where.size and not -len(self) <= where.min() <= where.max() < len(self):
             raise IndexError(f"positions {where.min()} to {where.max()} came; there are {len(self)} rows.")
         where = where.astype(np.int64) % max(len(self), 1)

@@ -61,10 +61,16 @@ def full_batches(n: int, batch_size: int, n_batches: int, generator: torch.Gener
     """
     size, given = min(batch_size, n), 0
     while given < n_batches:
-        for batch in drawn(n, size, n_batches, generator) if anew else shuffled(n, size, generator):
-            if len(batch) == size and given < n_batches:
+        for batch in drawn(n, size, n_batches, generator) if anew else _whole_batches(n, size, generator):
+            if given < n_batches:
                 given += 1
                 yield batch
+
+
+def _whole_batches(n: int, size: int, generator: torch.Generator) -> Iterator[Index]:
+    """One pass in random order without its left-over ``-> (size,), ...``."""
+    order = torch.randperm(n, generator=generator).numpy()
+    yield from order[: n - n % size].reshape(-1, size)
 
 
 def by_cluster(
@@ -72,8 +78,9 @@ def by_cluster(
 ) -> Iterator[Index]:
     """Batches made of groups of `per_cluster` members of one cluster ``-> (b,), ...``.
 
-    Every pass shuffles each cluster, cuts it into groups, shuffles the groups and deals them out; each image appears
-    once a pass. A random batch of thousands of small clusters would hold next to no two members of the same one.
+    Every pass shuffles each cluster, cuts it into groups, shuffles the groups and deals them out; each image appears at
+    most once a pass, whose unfinished last batch is left out. A random batch of thousands of small clusters would hold
+    next to no two members of the same one.
 
     Parameters
     ----------
