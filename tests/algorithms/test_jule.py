@@ -21,6 +21,7 @@ from kinfold.ops.batch_norm import norms
 from kinfold.ops.centres import at_centres
 from kinfold.ops.knn import Neighbours, neighbours
 from kinfold.ops.merge_tree import by_size
+from kinfold.train import half_cosine
 
 
 def digits(n: int = 300) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -40,6 +41,16 @@ def test_schedule_by_hand() -> None:
     ):
         model = JULE(n_clusters=target, preset="paper", unrolling_rate=rate)
         assert counts(model, first, target) == expected
+
+
+def test_a_rate_of_merging_plans_its_own_periods() -> None:
+    x, _ = digits(200)
+    model = JULE(10, preset="fast", unrolling_rate=0.4, n_epochs=1, random_state=0).fit(x)
+    rows = model.result_.history
+    assert model.state_.planned == model.state_.period + 1 == len(rows)
+    assert model.state_.period > 2
+    last = (len(rows) - 1) / len(rows)  # one batch a round: the last one begins here
+    assert model.state_.optimizer.param_groups[0]["lr"] == pytest.approx(5e-4 * half_cosine(last, last=0.05))
 
 
 def test_number_of_periods() -> None:

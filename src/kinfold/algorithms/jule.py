@@ -311,8 +311,6 @@ class JULE(DeepClusterer[JuleState]):
         state = JuleState(net, self._optimizer(net), generator, np.arange(len(images)))
         state.facts["pretrained"] = net.pretrained
         self._choose_views(state, images, run)
-        if self._set("n_periods") is not None:
-            state.planned = self._warm(state) + self._set("n_periods") + self._last(state)
         if state.weight_contrast == 0:
             k = self._n_neighbors(len(images))
             pixel, near = first_graph(images.pixels, k, self._set("center"), measured=True)
@@ -320,6 +318,8 @@ class JULE(DeepClusterer[JuleState]):
             if near.recall < 1:
                 run.progress.say(f"first graph: {near.method}; it has {near.recall:.1%} of the nearest images.")
             self._chain(state, near, pixel)
+        if self._set("n_periods") is not None:
+            state.planned = self._warm(state) + self._periods(state) + self._last(state)
         return state
 
     def _round(self, state: JuleState, images: Images, run: Runtime) -> Record:
@@ -385,14 +385,26 @@ class JULE(DeepClusterer[JuleState]):
 
     def _next(self, state: JuleState) -> int:
         """Number of clusters after this period."""
-        now = int(state.labels.max()) + 1
-        rate = self.unrolling_rate
-        if rate is None and self._set("n_periods") is None:
-            rate = 0.9
+        now, rate = int(state.labels.max()) + 1, self._pace_of_merges()
         if rate is not None:
             return max(state.target, now - math.ceil(rate * now))
         left = self._set("n_periods") - state.period
         return state.target if left < 1 else max(state.target, round(now * (state.target / now) ** (1 / (left + 1))))
+
+    def _pace_of_merges(self) -> float | None:
+        """The paper's eta, where it decides about the periods."""
+        return 0.9 if self.unrolling_rate is None and self._set("n_periods") is None else self.unrolling_rate
+
+    def _periods(self, state: JuleState) -> int:
+        """How many periods there will be, those that were included."""
+        rate, periods = self._pace_of_merges(), state.period
+        if rate is None:
+            return int(self._set("n_periods"))
+        now = int(state.labels.max()) + 1
+        while now > state.target:
+            now = max(state.target, now - math.ceil(rate * now))
+            periods += 1
+        return periods
 
     def _cluster_again(self, state: JuleState, near: Neighbours, features: Features) -> None:
         """Forget the labels and cluster from scratch (the paper's RC)."""
@@ -501,7 +513,7 @@ class JULE(DeepClusterer[JuleState]):
         one = 1 / max(epochs, 1.0)  # of a period, a pass
         part, passes = (one, 1.0) if state.alone < warm else (1.0, epochs)
         total = max(1, round(passes * n / size))
-        rounds = warm * one + self._set("n_periods") + self._last(state)
+        rounds = warm * one + self._periods(state) + self._last(state)
         for i, batch in enumerate(by_cluster(state.labels, size, 2, total, state.generator)):
             done = (state.alone * one + state.period + state.final + part * i / total) / rounds
             self._pace(state, half_cosine(done, last=0.05))
