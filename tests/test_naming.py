@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinfold.errors import InputError
@@ -15,11 +15,13 @@ NAME = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), min_
 NAMES = NAME.map(str.strip).filter(bool)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.none() | st.integers(1, 50), st.dictionaries(st.integers(0, 99), NAMES, min_size=1)))
 def test_a_table_of_names_is_read_back_as_it_was(names: Names) -> None:
     assert parse_names(names_text(names), "names.csv") == names
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 30), st.text(max_size=300)))
 def test_every_name_gives_a_folder_that_every_system_takes(names: dict[int, str]) -> None:
     folders = folder_names(names, ["unsure", "cluster-1"])

@@ -291,3 +291,26 @@ def test_a_name_with_a_carriage_return_comes_back(tmp_path: Path) -> None:
     names = ["a\rb.png", "Icon\r", 'quoted "c".png', "new\nline.png"]
     result = Clustering.of([0, 1, 0, 1], embedding=np.eye(4, dtype=np.float32), names=names)
     assert Clustering.load(result.save(tmp_path / "r")).names == names
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"embedding": np.eye(2)}, "embedding has 2 rows; expected 3, one an image"),
+        ({"embedding": np.zeros(3)}, r"embedding has shape \(3,\); expected \(3, d\)"),
+        ({"names": ["a"]}, "names has 1 rows; expected 3"),
+        ({"truth": np.zeros(4, dtype=np.int64)}, "truth has 4 rows; expected 3"),
+    ],
+)
+def test_a_result_has_a_row_an_image(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Clustering.of([0, 0, 1], **{"embedding": np.eye(3), **wrong})
+
+
+@pytest.mark.parametrize("cluster", ["99", "-1"])
+def test_a_cluster_that_the_run_does_not_have(tmp_path: Path, cluster: str) -> None:
+    run = Clustering.of([0, 1], embedding=np.eye(2), run={"n_clusters": 2}).save(tmp_path / "r")
+    table = run / "labels.csv"
+    table.write_text(table.read_text().replace("1,1,", f"1,{cluster},"))
+    with pytest.raises(InputError, match=r"labels\.csv has clusters outside 0 to 2 - 1 of run\.json"):
+        Clustering.load(run)

@@ -24,6 +24,7 @@ from kinfold.naming import Names, read_names, write_names
 FORMAT = "kinfold run"
 VERSION = 1
 COLUMNS = ("image", "cluster", "confidence", "outlier", "duplicate_of")
+PER_IMAGE = ("embedding", "confidence", "outlier", "names", "duplicate_of", "truth")
 
 Labels = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -101,6 +102,11 @@ class Clustering:
             Features, ``(n, d)``.
         **others
             Any other attribute.
+
+        Raises
+        ------
+        InputError
+            If something does not have one row an image.
         """
         found = np.asarray(labels, dtype=np.int64)
         n = len(found)
@@ -110,7 +116,13 @@ class Clustering:
             "names": [str(i) for i in range(n)],
             "duplicate_of": np.full(n, -1, dtype=np.int64),
         }
-        return cls(labels=found, embedding=np.asarray(embedding, dtype=np.float32), **{**given, **others})
+        given |= {**others, "embedding": np.asarray(embedding, dtype=np.float32)}
+        for name, value in given.items():
+            if name in PER_IMAGE and value is not None and len(value) != n:
+                raise InputError(f"{name} has {len(value)} rows; expected {n}, one an image.")
+        if given["embedding"].ndim != 2:
+            raise InputError(f"embedding has shape {given['embedding'].shape}; expected ({n}, d).")
+        return cls(labels=found, **given)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -220,6 +232,9 @@ class Clustering:
             )
         where = folder / "labels.csv"
         labels = _whole(table["cluster"], where)
+        k = run.get("n_clusters", math.inf)
+        if not isinstance(k, int | float) or not 0 <= labels.min(initial=0) <= labels.max(initial=0) < max(k, 1):
+            raise InputError(f"{where} has clusters outside 0 to {k} - 1 of run.json; restore it or run again.")
         extras = [name for name in table if name not in COLUMNS and name != "label"]
         embedding = _read_npy(folder / "embedding.npy", folder)
         if embedding.ndim != 2 or len(embedding) != n or embedding.dtype != np.float32:

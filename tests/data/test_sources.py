@@ -96,7 +96,8 @@ class Sparse:
         (Sparse(), "Sparse data was passed"),
         (torch.eye(3).to_sparse(), "sparse tensor"),
         ("nowhere.npz", "no such file or folder"),
-        ("", "holds no|no readable image|class folders"),
+        (".", "holds no|no readable image|class folders"),
+        ("", "images came as an empty name, perhaps of a variable that is not set; expected"),
     ],
 )
 def test_what_is_no_source_is_told_in_a_sentence(
