@@ -12,6 +12,7 @@ from PIL import Image
 
 from kinfold.data import as_images
 from kinfold.data.folder import find, listed, natural_key, read_list, walk
+from kinfold.data.images import Skipped
 from kinfold.errors import InputError
 
 
@@ -189,7 +190,7 @@ def test_a_link_to_itself_takes_nothing_along(tmp_path: Path) -> None:
     assert list(walk(tmp_path)) == ["sub/a.png", "sub/b.png", "sub/c.png"]
 
 
-def test_a_folder_that_cannot_be_listed_stands_for_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures(tmp_path, "a.png", "no/b.png")
     scan = os.scandir
 
@@ -199,7 +200,7 @@ def test_a_folder_that_cannot_be_listed_stands_for_its_files(tmp_path: Path, mon
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refused)
-    assert list(walk(tmp_path)) == ["a.png", "no"]
+    assert list(walk(tmp_path)) == ["a.png", Skipped("no", "folder: permission denied")]
 
 
 def test_paths_in_a_list_stay_what_they_are(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import fsspec
@@ -13,6 +14,7 @@ from tests.tarshards import digit_shards
 
 from kinfold.data import as_images
 from kinfold.data.folder import find, walk
+from kinfold.data.images import Skipped
 from kinfold.data.stream import Arrays, Files, Parts, parts_of
 from kinfold.errors import InputError
 
@@ -62,11 +64,21 @@ def test_walking_finds_what_listing_finds(tmp_path: Path) -> None:
         "Thumbs.db",
         "b/0.PNG",
     ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "loop").symlink_to(tmp_path)
-    names = list(walk(tmp_path))
-    assert sorted(names) == sorted(one.name for one in find(tmp_path)[0])
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "y.png").touch()
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "away").symlink_to(tmp_path / "out")
+    walked = list(walk(tmp_path / "in"))
+    names, skipped = (
+        [one for one in walked if isinstance(one, str)],
+        [one for one in walked if not isinstance(one, str)],
+    )
+    found, left_out = find(tmp_path / "in")
+    assert sorted(names) == sorted(one.name for one in found)
+    assert "away/y.png" in names
+    assert skipped == left_out == [Skipped("loop", "a link to a folder that is read already, or holds this one")]
     assert names.index("b/img2.png") < names.index("b/img10.png")
     with pytest.raises(InputError, match="expected a folder of images"):
         list(walk(tmp_path / "nowhere"))
@@ -81,6 +93,64 @@ def test_what_cannot_be_read_is_told_and_left_out(tmp_path: Path) -> None:
     assert block.names == ["black/1.png"]
     assert block.label_names == ["black"]
     assert [one.path for one in block.skipped] == ["black/2.png"]
+
+
+def both_ways(folder: Path, listing: Path) -> list[tuple[list[str], list[tuple[str, str]]]]:
+    """Names and what was left out, as a fit lists them and as the parts of a stream do."""
+    whole = as_images(folder, shape=(1, 4, 4))
+    files = Files(folder, listing, per_part=3)
+    blocks = [block for i in range(len(files.names)) for block in files.blocks(i, (1, 4, 4), 2)]
+    names, skipped = [n for block in blocks for n in block.names], [one for block in blocks for one in block.skipped]
+    return [
+        (sorted(one), sorted((each.path, each.reason) for each in other))
+        for one, other in ((whole.names, whole.skipped), (names, skipped))
+    ]
+
+
+def test_a_link_to_itself_takes_no_neighbour_along(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for place in (folder, folder / "deep"):
+        place.mkdir()
+        Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(place / "a.png")
+        (place / "self.png").symlink_to(place / "self.png")
+    whole, parts = both_ways(folder, tmp_path / "listing")
+    reason = "a link that leads to itself"
+    assert whole == parts == (["a.png", "deep/a.png"], [("deep/self.png", reason), ("self.png", reason)])
+
+
+def test_names_that_are_not_text_are_listed_by_parts_too(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(folder / "a.png")
+    bad = os.fsdecode(os.fsencode(folder) + b"/bad\xff.png")
+    try:
+        Path(bad).write_bytes((folder / "a.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    whole, parts = both_ways(folder, tmp_path / "listing")
+    assert whole == parts == (["a.png"], [("bad\\xff.png", "its name is not valid UTF-8; rename it")])
+    (folder / "list.txt").write_bytes(b"a.png\nbad\xff.png\n")
+    (block,) = Files(folder / "list.txt", tmp_path / "listing-2", per_part=3).blocks(0, (1, 4, 4), 4)
+    assert (block.names, [(one.path, one.reason) for one in block.skipped]) == parts
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX permissions")
+def test_folders_that_may_not_be_read_are_listed_by_parts_too() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "in"
+        Path(place).chmod(0o777)
+        (folder / "shut").mkdir(parents=True)
+        Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(folder / "a.png")
+        (folder / "shut").chmod(0)
+        before = os.geteuid()
+        try:
+            if before == 0:
+                os.seteuid(65534)  # root may read everything
+            whole, parts = both_ways(folder, Path(place) / "listing")
+        finally:
+            os.seteuid(before)
+            (folder / "shut").chmod(0o755)
+        assert whole == parts == (["a.png"], [("shut", "folder: permission denied")])
 
 
 def test_bad_sources_are_one_sentence(tmp_path: Path) -> None:

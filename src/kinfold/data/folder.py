@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import heapq
 import io
 import os
 import re
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from os.path import isdir
 from pathlib import Path
+from typing import Any
 
 from kinfold.data.decode import Encoded, reason_of
 from kinfold.data.images import Skipped
@@ -54,10 +56,7 @@ def natural_key(name: str) -> tuple[list[list[tuple[int, int, str]]], str]:
 
 
 def find(folder: Path) -> tuple[list[Found], list[Skipped]]:
-    """Every file below a folder in natural order, and what could not be entered.
-
-    Links to folders are followed, each real folder once. Hidden files and folders, and what operating systems leave
-    behind (``Thumbs.db`` and the like), are passed over silently.
+    """Every file below a folder in natural order, and what could not be entered or named, as :func:`walk` finds them.
 
     Raises
     ------
@@ -66,76 +65,72 @@ def find(folder: Path) -> tuple[list[Found], list[Skipped]]:
     """
     found: list[Found] = []
     skipped: list[Skipped] = []
-    seen = set(_above(folder))
-    later: list[tuple[str, Path]] = []  # links to folders, after all real ones: those keep their own names
-
-    def enter(top: Path, prefix: str) -> None:
-        stack = [(prefix, top)]
-        while stack:
-            name, path = stack.pop()
-            try:
-                status = path.stat()
-                if (status.st_dev, status.st_ino) in seen:
-                    skipped.append(Skipped(shown(name), "a link to a folder that is read already, or holds this one"))
-                    continue
-                seen.add((status.st_dev, status.st_ino))
-                entries = list(os.scandir(path))
-            except OSError as error:
-                if not name:
-                    raise InputError(
-                        f"{folder.name}: {reason_of(error, path)}; expected a folder of images."
-                    ) from error
-                skipped.append(Skipped(shown(name), f"folder: {reason_of(error, path)}"))
-                continue
-            for entry in entries:
-                if entry.name.startswith(".") or entry.name.casefold() in _SILENT:
-                    continue
-                below = f"{name}/{entry.name}" if name else entry.name
-                if not is_text(entry.name):
-                    skipped.append(Skipped(shown(below), NO_TEXT))
-                elif entry.is_dir(follow_symlinks=False):
-                    stack.append((below, path / entry.name))
-                elif entry.is_symlink() and isdir(entry.path):
-                    later.append((below, path / entry.name))
-                else:
-                    found.append(Found(below, path / entry.name))
-
-    enter(folder, "")
-    while later:
-        later.sort(key=lambda pair: natural_key(pair[0]), reverse=True)
-        name, path = later.pop()
-        enter(path, name)
+    for one in walk(folder):
+        if isinstance(one, Skipped):
+            skipped.append(one)
+        else:
+            found.append(Found(one, folder / one))
     found.sort(key=lambda one: natural_key(one.name))
     return found, skipped
 
 
-def walk(folder: Path) -> Iterator[str]:
-    """Names of all files below a folder, as :func:`find` names them, while it is being listed.
+def walk(folder: Path) -> Iterator[str | Skipped]:
+    """Names of all files below a folder while it is being listed, and what could not be entered or named.
 
     Folder by folder, each in natural order, so that memory holds the names of one folder and not of all. Links to
-    folders are not followed, and what cannot be named is passed over; a folder that cannot be listed stands for its
-    files.
+    folders are followed, each real folder once, after all that are no links: those keep their own names. Hidden files
+    and folders, and what operating systems leave behind (``Thumbs.db`` and the like), are passed over silently.
 
     Raises
     ------
     InputError
         When the folder itself cannot be listed.
     """
+    seen = set(_above(folder))
     stack = [""]
-    while stack:
-        below = stack.pop()
+    links: list[tuple[Any, str]] = []  # a heap, the first in natural order on top
+    while stack or links:
+        below = stack.pop() if stack else heapq.heappop(links)[1]
         try:
-            with os.scandir(folder / below) as entries:
-                seen = [(e.name, e.is_dir(follow_symlinks=False), e.is_symlink() and isdir(e.path)) for e in entries]
+            entries = _enter(folder / below, seen)
         except OSError as error:
+            reason = reason_of(error, folder / below)
             if not below:
-                raise InputError(f"{folder.name}: {reason_of(error, folder)}; expected a folder of images.") from error
-            yield below.rstrip("/")  # whoever reads it says why it cannot be read
+                raise InputError(f"{folder.name}: {reason}; expected a folder of images.") from error
+            yield Skipped(shown(below), f"folder: {reason}")
             continue
-        good = [one for one in seen if one[0][0] != "." and one[0].casefold() not in _SILENT and is_text(one[0])]
-        good.sort(key=lambda one: (re.sub(r"\d+", lambda digits: digits[0].zfill(12), one[0].casefold()), one[0]))
-        yield from (below + name for name, is_folder, is_link in good if not is_folder and not is_link)
-        stack += [f"{below}{name}/" for name, is_folder, _ in reversed(good) if is_folder]
+        if entries is None:
+            yield Skipped(shown(below), "a link to a folder that is read already, or holds this one")
+            continue
+        prefix = f"{below}/" if below else ""
+        named = [(prefix + name, kind) for name, kind in entries if is_text(name)]
+        yield from (Skipped(shown(prefix + name), NO_TEXT) for name, _ in entries if not is_text(name))
+        yield from (name for name, kind in named if kind == "file")
+        stack += [name for name, kind in reversed(named) if kind == "folder"]
+        for name in (name for name, kind in named if kind == "link"):
+            heapq.heappush(links, (natural_key(name), name))
+
+
+def _enter(path: Path, seen: set[tuple[int, int]]) -> list[tuple[str, str]] | None:
+    """Name and kind of each entry of a folder in natural order, or None for a folder that was `seen` before."""
+    status = path.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return None
+    seen.add((status.st_dev, status.st_ino))
+    with os.scandir(path) as entries:
+        found = [(one.name, _kind(one)) for one in entries if one.name[0] != "." and one.name.casefold() not in _SILENT]
+    found.sort(key=lambda one: (re.sub(r"\d+", lambda digits: digits[0].zfill(12), one[0].casefold()), one[0]))
+    return found
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """Whether an entry is a "folder", a "link" to one, or a "file": what nothing tells is read as a file and listed."""
+    with suppress(OSError):
+        if entry.is_dir(follow_symlinks=False):
+            return "folder"
+        if entry.is_symlink() and isdir(entry.path):
+            return "link"
+    return "file"
 
 
 def listed(paths: Sequence[str | os.PathLike[str]], base: Path | None = None) -> list[Found]:

@@ -16,7 +16,7 @@ from kinfold.data.archives import read_npy
 from kinfold.data.arrays import as_pixels
 from kinfold.data.decode import read_pixels, reason_of
 from kinfold.data.features import MANIFEST, is_features
-from kinfold.data.folder import Found, at_home, read_list, walk
+from kinfold.data.folder import NO_TEXT, Found, at_home, is_text, read_list, shown, walk
 from kinfold.data.images import Images, ReadingProgress, Skipped, as_images
 from kinfold.data.rows import in_threads, pillow_quiet
 from kinfold.data.shards import expand, is_shards, samples, stamp
@@ -80,7 +80,8 @@ class Files:
     source
         A folder, or a ``.txt`` or ``.csv`` of paths.
     listing
-        The file with the names, one JSON text a line. It is written when it is not there yet.
+        The file with the names, one JSON text a line, or name and reason of what was left out. It is written when it is
+        not there yet.
     per_part
         Files in a part.
     labels
@@ -91,11 +92,12 @@ class Files:
         self.root = source if source.is_dir() else source.parent
         self.listing, self.per_part, self.labels = listing, per_part, labels
         if not listing.exists():
-            names = walk(source) if source.is_dir() else iter(read_list(source))
+            names: Iterable[str | Skipped] = walk(source) if source.is_dir() else read_list(source)
             listing.parent.mkdir(parents=True, exist_ok=True)
             with written(listing) as file:
-                for name in names:
-                    file.write(json.dumps(name).encode() + b"\n")
+                for one in names:
+                    line = [one.path, one.reason] if isinstance(one, Skipped) else one
+                    file.write(json.dumps(line).encode() + b"\n")
         self.starts = self._starts()
         if not self.starts:
             listing.unlink()
@@ -116,11 +118,12 @@ class Files:
         """Images of the files of one part."""
         with self.listing.open("rb") as file:
             file.seek(self.starts[part])
-            names = (json.loads(line) for line in itertools.islice(file, self.per_part))
-            while chunk := list(itertools.islice(names, size)):
-                found = [Found(name, self.root / name) for name in chunk]
-                tops = [name.split("/")[0] if self.labels and "/" in name else None for name in chunk]
-                yield decoded(found, shape, tops, [])
+            lines = (json.loads(line) for line in itertools.islice(file, self.per_part))
+            while chunk := list(itertools.islice(lines, size)):
+                names = [one for one in chunk if isinstance(one, str)]
+                found = [Found(name, self.root / at_home(name, self.root)) for name in names]
+                tops = [name.split("/")[0] if self.labels and "/" in name else None for name in names]
+                yield decoded(found, shape, tops, [Skipped(*one) for one in chunk if not isinstance(one, str)])
 
     def origin(self, part: int) -> dict[str, Any]:
         """The lines of the listing, which stay what they are."""
@@ -237,6 +240,8 @@ def decoded(
     reasons: dict[int, str] = {}
 
     def decode(i: int) -> str | None:
+        if not is_text(found[i].name):
+            return NO_TEXT
         try:
             pixels[i] = read_pixels(found[i].encoded, sides)
         except Exception as error:  # Pillow raises nearly anything on damaged files
@@ -254,6 +259,6 @@ def decoded(
         pixels[kept] if reasons else pixels,
         names=[found[i].name for i in kept],
         label_names=texts if texts and len(texts) == len(known) else None,
-        skipped=[*skipped, *(Skipped(found[i].name, reasons[i]) for i in sorted(reasons))],
+        skipped=[*skipped, *(Skipped(shown(found[i].name), reasons[i]) for i in sorted(reasons))],
         source="stream",
     )
