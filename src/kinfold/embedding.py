@@ -243,7 +243,7 @@ def _holds_no_part(folder: Path, found: dict[str, Any]) -> bool:
     if not names <= {LISTING, f".{LISTING}.tmp", f".{MANIFEST}.tmp"}:
         return False
     with (folder / LISTING).open("rb") if LISTING in names else io.BytesIO() as file:
-        return file.read(1) in (b"", b'"')  # names in quotes, one a line; else a file of the user's own
+        return file.read(1) in (b"", b'"', b"[")  # what is listed, one a line; else a file of the user's own
 
 
 def _refuse_nothing(said: Sequence[dict[str, Any]], folder: Path, source: str) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kinfold.allocator import keeping_freed_memory
+from kinfold.data.arrays import refuse_masked
 from kinfold.data.brightness import alike, scale_of
 from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError, KinfoldError
@@ -328,6 +329,7 @@ class DeepClusterer(WithPresets, _Learner, ABC, Generic[AnyState]):
         if is_table(X):
             if not fitting and len(self.images_shape_) == 3:
                 raise InputError(f"a table came; expected images, as this model was fitted on {self.images_shape_}.")
+            refuse_masked(X, "the table")
             X = validate_data(self, X, reset=fitting, dtype=np.float32, ensure_min_samples=1, copy=True)
             X.flags.writeable = False
             return Images(X, source=f"array {X.shape}")

@@ -6,9 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.tiny import Tiny
 
 from kinfold.data import as_images
 from kinfold.data.arrays import as_channels, as_pixels, fit_size
+from kinfold.data.stream import Arrays
 from kinfold.errors import InputError
 
 SIDES = st.integers(4, 9)  # never 1 or 3, which could be channels
@@ -89,6 +91,21 @@ def test_an_ambiguous_shape_follows_the_stated_rule() -> None:
 def test_what_cannot_be_images_is_refused(array: np.ndarray, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         as_images(array)
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 8, 8), (5, 8, 8, 3)])
+def test_masked_values_are_refused(shape: tuple[int, ...]) -> None:
+    array = np.ma.MaskedArray(np.arange(np.prod(shape), dtype=np.uint8).reshape(shape), mask=False)
+    np.testing.assert_array_equal(as_images(array).pixels, as_images(array.data).pixels)
+    array[2, 1] = np.ma.masked
+    for read in (
+        as_images,
+        lambda rows: as_images(list(rows)),
+        lambda rows: Arrays(rows, per_part=2, what="array"),
+        Tiny(2).fit,
+    ):
+        with pytest.raises(InputError, match="has masked values; expected none: fill them"):
+            read(array)
 
 
 def test_the_first_bad_row_is_named() -> None:

@@ -59,5 +59,6 @@ def test_what_is_not_known_stays() -> None:
     vectors = Images(np.eye(3, dtype=np.float32) * 300)
     assert scale_of(vectors) is None
     assert alike(vectors, "bytes") is vectors
+    assert scale_of(Images(np.full((2, 1, 4, 4), -0.5, dtype=np.float32))) is None
     beyond = Images(np.full((2, 1, 4, 4), 300, dtype=np.float32))
     assert alike(beyond, "bytes") is beyond

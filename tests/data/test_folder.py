@@ -13,6 +13,7 @@ from PIL import Image
 from kinfold.data import as_images
 from kinfold.data.folder import find, listed, natural_key, read_list, walk
 from kinfold.data.images import Skipped
+from kinfold.data.stream import Files
 from kinfold.errors import InputError
 
 
@@ -126,6 +127,7 @@ def test_a_file_of_paths(tmp_path: Path) -> None:
     assert images.names == ["3.png", "1.png", "2.png"]
     assert images.source == "list.txt"
     assert [(one.path, one.reason) for one in images.skipped] == [("gone.png", "no such file")]
+    assert images.note == ["list.txt: 1 file not there (relative paths begin at the folder of list.txt)"]
     assert images.pixels[:, 0, 0, 0].tolist() == [3, 1, 2]
     (tmp_path / "list.csv").write_text('label,image\n7,"pictures/2.png"\n8,pictures/1.png\n')
     assert as_images(tmp_path / "list.csv").names == ["2.png", "1.png"]
@@ -217,6 +219,32 @@ def test_paths_in_a_list_stay_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"a\0b")
     with pytest.raises(InputError, match=r"binary\.txt is no text; expected UTF-8 with one path a line"):
         as_images(tmp_path / "binary.txt")
+
+
+def test_a_list_of_which_nothing_is_there_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures(tmp_path, "a.png")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "list.txt").write_text("a.png\n")
+    (tmp_path / "lists" / "list.csv").write_text('"' + "x" * 200_000)
+    monkeypatch.chdir(tmp_path)
+    words = r"list.txt lists 1 file, and none is there \(the first: 'lists/a.png'\); relative paths begin at the folder"
+    for read in (as_images, lambda path: Files(path, tmp_path / "listing", per_part=9)):
+        with pytest.raises(InputError, match=words):
+            read(Path("lists/list.txt"))
+        with pytest.raises(InputError, match=r"^list.csv is no table of paths \(field larger"):
+            read(Path("lists/list.csv"))
+
+
+def test_a_wave_means_home_in_a_list_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    pictures(tmp_path, "home/a.png", "~a.png")
+    (tmp_path / "list.txt").write_text("~a.png\n~no-such-user.png\n~/a.png\n")
+    images = as_images(tmp_path / "list.txt")
+    assert images.names == ["~a.png", "home/a.png"]
+    (block,) = Files(tmp_path / "list.txt", tmp_path / "listing", per_part=9).blocks(0, (1, 8, 8), 9)
+    assert block.names == ["~a.png", "~/a.png"]
+    np.testing.assert_array_equal(block.pixels, images.pixels)
+    assert [one.reason for one in (*images.skipped, *block.skipped)] == ["no such file"] * 2
 
 
 def test_a_wave_may_begin_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from kinfold.data import as_images
+from kinfold.data.pictures import as_pictures
+from kinfold.data.stream import parts_of
 from kinfold.errors import InputError
 
 
@@ -97,7 +99,6 @@ class Sparse:
         (torch.eye(3).to_sparse(), "sparse tensor"),
         ("nowhere.npz", "no such file or folder"),
         (".", "holds no|no readable image|class folders"),
-        ("", "images came as an empty name, perhaps of a variable that is not set; expected"),
     ],
 )
 def test_what_is_no_source_is_told_in_a_sentence(
@@ -107,6 +108,15 @@ def test_what_is_no_source_is_told_in_a_sentence(
     with pytest.raises(InputError, match=sentence) as caught:
         as_images(source)
     assert "\n" not in str(caught.value)
+
+
+def test_an_empty_name_is_never_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    assert len(as_images(".")) == len(as_pictures(".")) == len(parts_of(".", tmp_path / "listing").names) == 1
+    for read in (as_images, as_pictures, lambda source: parts_of(source, tmp_path / "listing")):
+        with pytest.raises(InputError, match="came as an empty name"):
+            read("")
 
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:

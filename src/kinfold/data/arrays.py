@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from kinfold.data.store import Array, allocate, is_mapped
 from kinfold.errors import InputError
 from kinfold.phrases import plural
 
-__all__ = ["Array", "as_channels", "as_pixels", "fit_size"]
+__all__ = ["Array", "as_channels", "as_pixels", "fit_size", "refuse_masked"]
 
 _EXPECTED = "expected (n, h, w), (n, h, w, 1|3), (n, 1|3, h, w), or (n, d) for features"
 _CHANNELS = (1, 3)
@@ -69,6 +70,7 @@ def as_pixels(
     >>> pixels.shape, note
     ((5, 3, 28, 28), [])
     """
+    refuse_masked(array, what)
     array = np.asarray(array)
     note: list[str] = []
     _check_kind(array, what)
@@ -94,6 +96,26 @@ def as_pixels(
     pixels = pixels.view()
     pixels.flags.writeable = False
     return pixels, note
+
+
+def refuse_masked(values: Any, what: str) -> None:
+    """Check that no value of an array, or of one of its rows, is masked: what lies below a mask means nothing.
+
+    Raises
+    ------
+    InputError
+        When one is.
+
+    Examples
+    --------
+    >>> refuse_masked(np.ma.masked_greater([[1, 9]], 5), "table")
+    Traceback (most recent call last):
+    ...
+    kinfold.errors.InputError: table has masked values; expected none: fill them, X.filled(0), or leave those rows out.
+    """
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    if any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+        raise InputError(f"{what} has masked values; expected none: fill them, X.filled(0), or leave those rows out.")
 
 
 def _check_kind(array: Array, what: str) -> None:

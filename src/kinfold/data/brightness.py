@@ -15,7 +15,9 @@ SLACK = 2.0  # shares of full brightness may reach a little beyond 1, as interpo
 
 
 def scale_of(images: Images) -> str | None:
-    """Scale of the pixels: "bytes", "shares" (decimals up to about 1) or "numbers"; None for vectors.
+    """Scale of the pixels: "bytes", "shares" (decimals up to about 1), "numbers", or None for what has no brightness.
+
+    Vectors have none, nor have decimals below 0, such as standardised ones.
 
     Examples
     --------
@@ -29,7 +31,9 @@ def scale_of(images: Images) -> str | None:
     if images.pixels.dtype == np.uint8:
         return BYTES
     lowest, highest = _range(images)
-    return SHARES if lowest >= 0 and highest <= SLACK else NUMBERS
+    if lowest < 0:
+        return None
+    return SHARES if highest <= SLACK else NUMBERS
 
 
 def alike(images: Images, fitted: str | None) -> Images:
@@ -76,6 +80,7 @@ def _range(images: Images) -> tuple[float, float]:
 
 def _with(images: Images, divisor: float, how: str) -> Images:
     scaled = copy.copy(images)
+    scaled._digests = None
     scaled.pixels = images.pixels.astype(np.float32) / np.float32(divisor)
     scaled.pixels.flags.writeable = False
     scaled.note = [*images.note, f"values from {images.pixels.min():g} to {images.pixels.max():g} are taken {how}."]

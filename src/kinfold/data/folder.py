@@ -18,6 +18,7 @@ from typing import Any
 from kinfold.data.decode import Encoded, reason_of
 from kinfold.data.images import Skipped
 from kinfold.errors import InputError
+from kinfold.phrases import plural
 
 __all__ = ["NO_TEXT", "Found", "at_home", "find", "is_text", "listed", "natural_key", "read_list", "shown", "walk"]
 
@@ -169,8 +170,20 @@ def read_list(path: Path) -> list[str]:
     Raises
     ------
     InputError
-        When the file is no text.
+        When the file is no text, or none of its paths leads anywhere.
     """
+    paths = _paths(path)
+    places = (path.parent / at_home(one, path.parent) for one in paths)
+    if paths and not any(os.path.lexists(place) for place in places):
+        first = path.parent / at_home(paths[0], path.parent)
+        raise InputError(
+            f"{path.name} lists {plural(len(paths), 'file')}, and none is there (the first: {shown(str(first))!r}); "
+            f"relative paths begin at the folder of {path.name}."
+        )
+    return paths
+
+
+def _paths(path: Path) -> list[str]:
     content = path.read_bytes()
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = content.decode("utf-16" if wide else "utf-8-sig", errors="replace" if wide else "surrogateescape")
@@ -178,7 +191,10 @@ def read_list(path: Path) -> list[str]:
         raise InputError(f"{path.name} is no text; expected UTF-8 with one path a line.")
     if path.suffix.lower() != ".csv":
         return [_trimmed(line.removesuffix("\r"), path.parent) for line in text.split("\n") if line.strip()]
-    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InputError(f"{path.name} is no table of paths ({error}); expected one path a line.") from error
     column = next((i for i, cell in enumerate(rows[0]) if cell.strip().lower() in _HEADINGS), None) if rows else None
     first = 0 if column is None else 1
     cells = [row[column or 0] for row in rows[first:] if len(row) > (column or 0)]

@@ -57,6 +57,8 @@ def _each(source: Any) -> list[Array]:
     if isinstance(source, Images):
         return list(source.pixels)
     if isinstance(source, (str, os.PathLike)):
+        if source == "":
+            raise InputError("pictures came as an empty name, perhaps of a variable that is not set; expected a path.")
         path = Path(source)
         entries = find(path)[0] if path.is_dir() else listed([path])
         return [_decoded(entry.encoded, entry.name) for entry in entries]

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from kinfold.data import archives
-from kinfold.data.arrays import Array, as_pixels
+from kinfold.data.arrays import Array, as_pixels, refuse_masked
 from kinfold.data.decode import read_header
 from kinfold.data.features import FeatureShards, is_features
 from kinfold.data.folder import Found, at_home, find, listed, read_list
@@ -25,6 +25,7 @@ from kinfold.data.rows import read_found
 from kinfold.data.shards import expand, is_shards, spooled
 from kinfold.data.store import allocate
 from kinfold.errors import InputError
+from kinfold.phrases import plural
 
 __all__ = ["read"]
 
@@ -149,12 +150,21 @@ def _from_path(path: Path, told: _Reading) -> tuple[Images, Sequence[int] | npt.
         paths = read_list(path)
         if not paths:
             raise InputError(f"{name} lists no path; expected one path a line.")
-        return told.files(listed(paths, path.parent), [], name)
+        return _from_list_file(listed(paths, path.parent), name, told)
     try:
         read_header(path)
     except Exception as error:  # nearly anything, from a file that is no image
         raise InputError(f"{name} is nothing Kinfold reads; expected {_EXPECTED}.") from error
     return told.files(listed([path]), [], name)
+
+
+def _from_list_file(found: list[Found], name: str, told: _Reading) -> tuple[Images, npt.NDArray[np.int64]]:
+    """Images of listed files, with a note that says where relative paths begin if files are missing."""
+    images, kept = told.files(found, [], name)
+    gone = sum(one.reason == "no such file" for one in images.skipped)
+    if gone:
+        images.note.append(f"{name}: {plural(gone, 'file')} not there (relative paths begin at the folder of {name})")
+    return images, kept
 
 
 def _from_shards(source: str | os.PathLike[str], told: _Reading) -> Images:
@@ -219,6 +229,7 @@ def _from_list(source: Sequence[Any], told: _Reading) -> tuple[Images, Sequence[
 
 
 def _from_array(source: Any, told: _Reading) -> Images:
+    refuse_masked(source, "the array" if hasattr(source, "ndim") else f"the {type(source).__name__}")
     try:
         array = np.asanyarray(source)
         if array.dtype.kind == "O":

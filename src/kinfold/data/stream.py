@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kinfold.data.archives import read_npy
-from kinfold.data.arrays import as_pixels
+from kinfold.data.arrays import as_pixels, refuse_masked
 from kinfold.data.decode import read_pixels, reason_of
 from kinfold.data.features import MANIFEST, is_features
 from kinfold.data.folder import NO_TEXT, Found, at_home, is_text, read_list, shown, walk
@@ -146,6 +146,7 @@ class Arrays:
     """
 
     def __init__(self, rows: npt.NDArray[Any] | Images, *, per_part: int, what: str, file: Path | None = None) -> None:
+        refuse_masked(rows, what)
         if not isinstance(rows, Images) and rows.dtype.kind not in "bf" and rows.dtype not in (np.uint8, np.uint16):
             raise InputError(
                 f"{what} is an array of {rows.dtype}, whose range only a look at all of it would tell; expected uint8, "
@@ -204,7 +205,7 @@ def parts_of(
     >>> parts_of(np.zeros((5, 8, 8), dtype=np.uint8), Path("unused"), per_part=2).names
     ['rows from 0', 'rows from 2', 'rows from 4']
     """
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, os.PathLike)) and source != "":
         if is_shards(source):
             return Shards(expand(source))
         path = at_home(source)
