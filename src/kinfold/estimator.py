@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from kinfold.allocator import keeping_freed_memory
 from kinfold.data.arrays import refuse_masked
-from kinfold.data.brightness import alike, scale_of
+from kinfold.data.brightness import alike
 from kinfold.data.images import Images, as_images
 from kinfold.errors import InputError, KinfoldError
 from kinfold.health import Watch
@@ -383,13 +383,14 @@ class DeepClusterer(WithPresets, _Learner, ABC, Generic[AnyState]):
         state: State = journal.state
         if state.features is None or not bool(torch.isfinite(state.features).all()):
             raise KinfoldError("the network's features contain NaN after the last round; lower the learning rate.")
-        self.images_shape_, self.state_, self._scale = images.shape, state, scale_of(images)
+        self.images_shape_, self.state_ = images.shape, state
         if images.is_vectors:
             self.n_features_in_ = images.shape[0]
         features = state.features.numpy()
         probabilities = self._probabilities(features)
         self.n_clusters_ = int(probabilities.shape[1])
         self.result_ = conclude(journal, identity, images, probabilities, known, run)
+        self._scale = self.result_.run["scale"]
         self._publish()
         self.result_.outlier = self.outlier_ = self._strangeness().fitted
         for sentence in self.result_.run["health"]:

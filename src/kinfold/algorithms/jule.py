@@ -387,7 +387,7 @@ class JULE(DeepClusterer[JuleState]):
         """Number of clusters after this period."""
         now, rate = int(state.labels.max()) + 1, self._pace_of_merges()
         if rate is not None:
-            return max(state.target, now - math.ceil(rate * now))
+            return merged(now, rate, state.target)
         left = self._set("n_periods") - state.period
         return state.target if left < 1 else max(state.target, round(now * (state.target / now) ** (1 / (left + 1))))
 
@@ -402,7 +402,7 @@ class JULE(DeepClusterer[JuleState]):
             return int(self._set("n_periods"))
         now = int(state.labels.max()) + 1
         while now > state.target:
-            now = max(state.target, now - math.ceil(rate * now))
+            now = merged(now, rate, state.target)
             periods += 1
         return periods
 
@@ -626,6 +626,15 @@ class JULE(DeepClusterer[JuleState]):
         refuse_defects(self.as_released, RELEASED, self.preset)
         if self.unrolling_rate is not None and not 0 < self.unrolling_rate <= 1:
             raise InputError(f"unrolling_rate is {self.unrolling_rate}; expected a share above 0, at most 1.")
+
+
+def merged(n: int, rate: float, target: int) -> int:
+    """Clusters that a period leaves of n, at the paper's eta and no fewer than its n*.
+
+    >>> merged(1762, 0.9, 10), merged(17, 0.9, 10)
+    (176, 10)
+    """
+    return max(target, n - math.ceil(rate * n))
 
 
 def released_features(net: nn.Module, images: Images, run: Runtime) -> Features:
