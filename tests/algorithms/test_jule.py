@@ -53,6 +53,16 @@ def test_a_rate_of_merging_plans_its_own_periods() -> None:
     assert model.state_.optimizer.param_groups[0]["lr"] == pytest.approx(5e-4 * half_cosine(last, last=0.05))
 
 
+def test_a_number_that_fell_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clusters that only joined moved nobody, and yet are new ones to learn from."""
+    monkeypatch.setattr(JULE, "_learn", lambda *given: 0.0)  # features that never change: nested clusters
+    x, _ = digits(300)
+    model = JULE(None, preset="fast", n_final=6, smallest=0.0, random_state=0).fit(x)
+    found = [row["used"] for row in model.result_.history]
+    assert found[-3] > found[-2] == found[-1]
+    assert model.state_.final == 2
+
+
 def test_number_of_periods() -> None:
     model = JULE(n_clusters=10, n_periods=4)
     found = counts(model, 1000, 10)

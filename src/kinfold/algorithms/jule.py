@@ -335,8 +335,8 @@ class JULE(DeepClusterer[JuleState]):
             if released:
                 near, features = self._look(state, images, run)
             self._cluster_again(state, *self._agreed(state, near, features))
-            moves = changed(before, state.labels)
-            state.settled = moves < SETTLED or state.final >= self._last(state)
+            still = before.max() == state.labels.max() and changed(before, state.labels) < SETTLED
+            state.settled = still or state.final >= self._last(state)
             state.features = torch.from_numpy(features)
         return Record(loss, int(state.labels.max()) + 1, {"target": state.target, "recall": near.recall})
 
