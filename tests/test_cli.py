@@ -495,6 +495,7 @@ def test_a_report_replaces_reports_only(run: Path, capsys: pytest.CaptureFixture
         (["--to", "onnx", "--dest", "a.onnx", "-k", "2"], "-k cannot go with --to onnx"),
         (["--to", "csv", "--dest", "a.csv", "--how", "symlink"], "belong to --to folders, not to csv"),
         (["--to", "csv", "--dest", "a.csv", "--min-confidence", "0.5"], "belong to --to folders, not to csv"),
+        (["--to", "csv", "--dest", "a.csv", "--images", "photos"], "--images belongs to --to folders and --to onnx"),
         (["--to", "folders", "--dest", ""], "is this folder; name a new one"),
         (["--to", "folders", "--dest", "photos/broken.png", "--dry-run"], "is a file; name a new one"),
     ],
@@ -506,6 +507,15 @@ def test_an_export_that_cannot_be_meant(
     assert main(["export", str(run), *more]) == 2
     assert sentence in capsys.readouterr().err
     assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("to", ["csv", "parquet", "onnx"])
+def test_an_export_into_no_folder_is_told_before_the_work(
+    to: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = failure(main(["export", str(run), "--to", to, "--dest", "nodir/a"]), capsys)
+    assert "nodir is no folder; make it first, or choose another name." in said
+    assert "reading" not in said
 
 
 def test_an_export_without_any_image_fails(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from kinfold.data import Images, as_images
 from kinfold.errors import InputError, KinfoldError, NoRoomError
 from kinfold.locate import files_of, images_of, source_of
 from kinfold.results import Clustering
+from kinfold.runtime import Progress
 
 
 @pytest.fixture
@@ -283,6 +284,35 @@ def test_images_are_found_from_anywhere(photos: Path, tmp_path: Path, monkeypatc
     with pytest.raises(InputError, match="are not there; say where they are with --images"):
         source_of(found, run)
     assert Path(source_of(found, run, str(tmp_path / "moved"))) == tmp_path / "moved"
+
+
+def test_the_runs_own_surroundings_come_before_the_working_folder(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Clustering.of([0, 1], embedding=np.eye(2), names=["4.png", "a/1.png"], run={"source": "photos"})
+    run = tmp_path / "runs" / "x"
+    run.mkdir(parents=True)
+    shutil.copytree(photos, tmp_path / "other" / "photos")
+    monkeypatch.chdir(tmp_path / "other")
+    assert Path(source_of(found, run)).samefile(photos)
+    assert Path(source_of(found, run, "photos")).samefile("photos")
+    shutil.rmtree(photos)
+    assert Path(source_of(found, run)).samefile("photos")
+
+
+def test_other_pixels_under_the_names_of_a_run_are_told(photos: Path) -> None:
+    said: list[str] = []
+    progress = Progress()
+    progress.say = said.append  # type: ignore[method-assign]
+    about: dict[str, Any] = {"shape": [1, 8, 8]}
+    found = Clustering.of([0, 1], embedding=np.eye(2), names=["4.png", "a/1.png"], run=about)
+    found.run["identity"] = {"images": images_of(found, str(photos), progress).fingerprint}
+    images_of(found, str(photos), progress)
+    assert not said
+    Image.new("L", (8, 8), 200).save(photos / "a" / "1.png")
+    images_of(found, str(photos), progress)
+    assert len(said) == 1
+    assert "not all of their pixels" in said[0]
 
 
 def test_images_come_in_the_order_of_the_run(photos: Path) -> None:

@@ -169,6 +169,12 @@ def test_another_failure_is_told_as_it_is(tmp_path: Path) -> None:
         write_text(tmp_path / "nowhere" / "a.csv", "new")
 
 
+def test_trouble_is_told_of_the_name_that_was_given(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as told:
+        write_text(tmp_path / "nodir" / "a.csv", "x")
+    assert told.value.filename == str(tmp_path / "nodir" / "a.csv")
+
+
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_checkpoint(tmp_path, 1, {"number": 1}, {})
     for left in (0, 60):  # full before the first file of the pair, and before the second

@@ -134,7 +134,7 @@ def write_csv(columns: Table, path: str | Path) -> Path:
     a.png,3,0.9124
     <BLANKLINE>
     """
-    target = _new_file(path)
+    target = new_file(path)
     write_text(target, csv_text(columns))
     return target
 
@@ -164,18 +164,26 @@ def write_parquet(columns: Table, path: str | Path) -> Path:
         raise InputError(
             "Writing Parquet needs pyarrow, which is not installed; pip install 'kinfold[parquet]'."
         ) from error
-    target = _new_file(path)
+    target = new_file(path)
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table({name: list(values) for name, values in columns.items()}), sink)
     write_bytes(target, sink.getvalue().to_pybytes())
     return target
 
 
-def _new_file(path: str | Path) -> Path:
-    """Return `path` when it can be written without replacing anything."""
+def new_file(path: str | Path, cure: str = "choose another name") -> Path:
+    """Return `path` when it can be written without replacing anything.
+
+    Raises
+    ------
+    InputError
+        When there is such a file already, or no folder for it; `cure` ends the sentence.
+    """
     target = Path(path)
     if target.exists() or target.is_symlink():
-        raise InputError(f"{target} exists already and is not overwritten; choose another name or remove it first.")
+        raise InputError(f"{target} exists already and is not overwritten; {cure} or remove it first.")
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"{target.parent} is no folder; make it first, or {cure}.")
     return target
 
 
@@ -422,7 +430,7 @@ def write_onnx(model: DeepClusterer[Any], path: str | Path, images: Images, *, t
         raise InputError(
             f"Writing ONNX needs {error.name}, which is not installed; pip install 'kinfold[onnx]'."
         ) from error
-    target = _new_file(path)
+    target = new_file(path)
     if len(images) < 2:
         raise InputError(f"{len(images)} image came to check the graph on; expected at least two.")
     graph = _graph(model, images.tensor(np.arange(2)))

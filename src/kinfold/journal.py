@@ -57,9 +57,7 @@ def identify(algorithm: str, parameters: Mapping[str, Any], images: Images) -> d
     >>> identify("JULE", {"n_clusters": 2}, images)["parameters"]
     {'n_clusters': 2}
     """
-    digest = hashlib.blake2b(repr((images.shape, str(images.pixels.dtype), len(images))).encode(), digest_size=16)
-    digest.update(images.digests.tobytes())
-    return {"algorithm": algorithm, "parameters": plain(dict(parameters)), "images": digest.hexdigest()}
+    return {"algorithm": algorithm, "parameters": plain(dict(parameters)), "images": images.fingerprint}
 
 
 def plain(value: Any) -> Any:

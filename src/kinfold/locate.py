@@ -20,7 +20,7 @@ def source_of(result: Clustering, run: str | Path, moved: str | None = None) -> 
     result : Clustering
         The run, read back.
     run : str or Path
-        Its folder. The source is looked for as the user named it, from here and from each folder above the run.
+        Its folder. The source is looked for as the user named it, from each folder above the run and then from here.
     moved : str, optional
         Where the images are now, when they were moved.
 
@@ -37,7 +37,7 @@ def source_of(result: Clustering, run: str | Path, moved: str | None = None) -> 
     source = moved or str(result.run.get("source", ""))
     if source.startswith("torchvision:") or "://" in source or (shards.is_shards(source) and not Path(source).exists()):
         return source  # neither is a file; whether it can be read shows when it is
-    for above in (Path(), *(() if moved else Path(run).resolve().parents)) if source else ():
+    for above in (*(() if moved else Path(run).resolve().parents), Path()) if source else ():
         place = above / source
         # A folder of that name may be another one: the run's own, for instance.
         here = moved or features.is_features(place) or shards.is_shards(place)
@@ -77,7 +77,7 @@ def files_of(source: str | Path) -> dict[str, Path]:
 
 
 def images_of(result: Clustering, source: str, progress: Progress | None = None) -> Images:
-    """Read the images of a run again, at its image size and in its order.
+    """Read the images of a run again, at its image size and in its order; other pixels than it saw are told.
 
     Raises
     ------
@@ -85,13 +85,19 @@ def images_of(result: Clustering, source: str, progress: Progress | None = None)
         When images of the run are missing from the source.
     """
     images = as_images(source, shape=tuple(result.run["shape"]), progress=progress)
-    if images.names == result.names:
-        return images
-    position = {name: i for i, name in enumerate(images.names)}
-    missing = [name for name in result.names if name not in position]
-    if missing:
-        raise InputError(
-            f"{len(missing):,} of the {len(result.names):,} images are not in {source} (the first: {missing[0]}); "
-            "say where they are with --images."
+    if images.names != result.names:
+        position = {name: i for i, name in enumerate(images.names)}
+        missing = [name for name in result.names if name not in position]
+        if missing:
+            raise InputError(
+                f"{len(missing):,} of the {len(result.names):,} images are not in {source} (the first: {missing[0]}); "
+                "say where they are with --images."
+            )
+        images = images.select([position[name] for name in result.names])
+    identity = result.run.get("identity")
+    if progress is not None and isinstance(identity, dict) and identity.get("images") != images.fingerprint:
+        progress.say(
+            f"The images in {source} have the names of the run's, but not all of their pixels; if they are others, say "
+            "where the run's are with --images."
         )
-    return images.select([position[name] for name in result.names])
+    return images

@@ -112,7 +112,7 @@ def test_a_folder_without_images_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="empty holds no files; expected images"):
         as_images(tmp_path / "empty")
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(InputError, match=r"holds no readable image among 1 files \(the first: not an image\)"):
+    with pytest.raises(InputError, match=r"holds no readable image among 1 file \(the first: not an image\)"):
         as_images(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         as_images(tmp_path / "nowhere")

@@ -199,10 +199,9 @@ def predict(
     from kinfold.terminal import describe_images, describe_plan
 
     target = Path(out) if out and out != "-" else run / "predictions.csv"
-    if out != "-" and target.exists():
-        raise typer.BadParameter(f"{target} exists already and is not overwritten; give another name with --out.")
-    if out and out != "-" and not target.absolute().parent.is_dir():
-        raise typer.BadParameter(f"{target.parent} is no folder; make it first, or give another name with --out.")
+    if out != "-" and run.is_dir():
+        with refusing_values():
+            export.new_file(target, "give another name with --out")
     if to_folders is not None and to_folders.is_file():
         raise typer.BadParameter(f"--to-folders {to_folders} is a file; name a folder.")
     progress = progress_of(quiet=out == "-")
@@ -222,7 +221,7 @@ def predict(
         if to_folders is not None and files is not None:
             plan = export.plan_folders(columns, files, to_folders)
             written = export.write_folders(plan, "copy", progress)
-            tell(progress, [*describe_plan(plan), f"Written: {to_folders} ({written:,} files)"])
+            tell(progress, [*describe_plan(plan), f"Written: {to_folders} ({plural(written, 'file')})"])
     finally:
         progress.done()
 
@@ -308,6 +307,8 @@ def export(
         raise typer.BadParameter("-k cannot go with --to onnx: the model sorts into the fitted groups.")
     if to is not Target.folders and (how is not How.copy or min_confidence):
         raise typer.BadParameter(f"--how and --min-confidence belong to --to folders, not to {to.value}.")
+    if to in (Target.csv, Target.parquet) and images:
+        raise typer.BadParameter("--images belongs to --to folders and --to onnx; a table needs no images.")
     if to is Target.folders and (str(dest) == "." or dest.is_file()):
         raise typer.BadParameter(f"--dest {dest} is {'a file' if dest.is_file() else 'this folder'}; name a new one.")
     if min_confidence and n_clusters:
@@ -316,6 +317,7 @@ def export(
     try:
         result = Clustering.load(run)
         if to is Target.onnx:
+            exporting.new_file(dest)
             sample = images_of(result, source_of(result, run, images), progress)
             difference = exporting.write_onnx(kinfold.load(run), dest, sample)
             progress.say(f"Checked in onnxruntime: at most {difference:.1g} from predict_proba.")
@@ -330,13 +332,13 @@ def export(
                 tell(progress, describe_plan(plan))
                 raise InputError("none of the run's images is there to be sorted; say where they are with --images.")
             if dry_run:
-                say(*plan.lines(), f"{len(plan.moves):,} files would be written to {dest}; nothing was.")
+                say(*plan.lines(), f"{plural(len(plan.moves), 'file')} would be written to {dest}; nothing was.")
                 return
             written = exporting.write_folders(plan, how.value, progress)
-            tell(progress, [*describe_plan(plan), f"Written: {dest} ({written:,} files)"])
+            tell(progress, [*describe_plan(plan), f"Written: {dest} ({plural(written, 'file')})"])
             return
         write = exporting.write_csv if to is Target.csv else exporting.write_parquet
-        progress.say(f"Written: {write(columns, dest)} ({len(result):,} rows)")
+        progress.say(f"Written: {write(columns, dest)} ({plural(len(result), 'row')})")
     finally:
         progress.done()
 

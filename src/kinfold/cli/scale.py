@@ -124,8 +124,8 @@ def embed(
         skipped = sum(part["skipped"] for part in shards.about["parts"])
         left = f"; {plural(skipped, 'image')} could not be read, the parts' JSON files say why" if skipped else ""
         say(
-            f"Written: {out} ({len(shards):,} features of {shards.shape[1]} numbers in "
-            f"{len(shards.about['parts']):,} parts{left})",
+            f"Written: {out} ({plural(len(shards), 'feature')} of {shards.shape[1]} numbers in "
+            f"{plural(len(shards.about['parts']), 'part')}{left})",
             f"Next:    kinfold cluster {out}",
         )
 

@@ -137,6 +137,12 @@ class Images:
         return self._digests
 
     @property
+    def fingerprint(self) -> str:
+        """A hash of all images, of their number, shape and kind, in their order: 32 signs."""
+        all_of_them = repr((self.shape, str(self.pixels.dtype), len(self))).encode() + self.digests.tobytes()
+        return hashlib.blake2b(all_of_them, digest_size=16).hexdigest()
+
+    @property
     def duplicate_of(self) -> npt.NDArray[np.int64]:
         """The position of the first image with exactly the same pixels, or -1: (n,).
 

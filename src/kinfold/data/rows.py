@@ -241,7 +241,7 @@ def _nothing(source: str, reasons: dict[int, str]) -> str:
         return f"{source} holds no files; expected images (JPEG, PNG, WebP, BMP, GIF, TIFF)."
     first = reasons[min(reasons)]
     return (
-        f"{source} holds no readable image among {len(reasons)} files (the first: {first}); "
+        f"{source} holds no readable image among {plural(len(reasons), 'file')} (the first: {first}); "
         "expected JPEG, PNG, WebP, BMP, GIF or TIFF."
     )
 
