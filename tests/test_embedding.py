@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from tests.tarshards import digit_shards, encoded, write_tar
 from torch import nn
 
-from kinfold import algorithms
+from kinfold import JULE, algorithms
 from kinfold.cli import main
 from kinfold.data import as_images
 from kinfold.data.features import FeatureShards
@@ -300,6 +301,13 @@ def test_memory_does_not_grow_with_the_shards(tmp_path: Path) -> None:
     write_features(source, tmp_path / "f", net, image_size=96, batch_size=32, runtime=run)
     grown = max(resident[4:16]) - max(resident[:4])
     assert grown < 24, f"resident memory in MB after each shard: {resident}"
+
+
+def test_arrays_come_on_the_scale_of_the_fitted_images(tmp_path: Path) -> None:
+    digits = load_digits().images[:40].astype(np.uint8)
+    model = JULE(4, n_periods=1, n_epochs=1, n_final=0, preset="fast", random_state=0).fit(digits.astype(np.float32))
+    found = write_features(digits, tmp_path / "whole", model, part_size=16)
+    np.testing.assert_allclose(found[np.arange(40)], model.embedding_, atol=1e-3)
 
 
 def test_the_command_embeds_and_clusters(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from kinfold.data.brightness import alike
 from kinfold.data.features import (
     FORMAT,
     MANIFEST,
@@ -41,11 +42,12 @@ LISTING = "files.jsonl"
 
 
 class Model(NamedTuple):
-    """A network, the shape of the images it takes (None: as they come), and what identifies it."""
+    """A network, the shape of the images it takes (None: as they come), what identifies it, and their `scale_of`."""
 
     net: nn.Module
     shape: tuple[int, ...] | None
     about: dict[str, Any]
+    scale: str | None = None
 
 
 def write_features(
@@ -168,6 +170,7 @@ def _embed_part(
             while block is not None:
                 coming = ahead.submit(next, blocks, None)
                 if len(block):
+                    block = alike(block, model.scale)
                     with torch.inference_mode(), run.autocast():
                         rows = net(pixels(block, np.arange(len(block)), run)).reshape(len(block), -1)
                     known = block.labels.tolist() if block.labels is not None else block.label_names
@@ -309,7 +312,8 @@ def _model(model: str | Path | DeepClusterer[Any] | nn.Module, image_size: int |
         if image_size is not None:
             raise InputError(f"image_size is {image_size}, but a run takes images of the size it was fitted on.")
         net, name = model.state_.net, type(model).__name__
-        return Model(net, model.images_shape_, {"name": name, "shape": model.images_shape_, "weights": _digest(net)})
+        about = {"name": name, "shape": model.images_shape_, "weights": _digest(net)}
+        return Model(net, model.images_shape_, about, model.result_.run.get("scale"))
     shape = None if image_size is None else (3, image_size, image_size)
     return Model(model, shape, {"name": type(model).__name__, "shape": shape, "weights": _digest(model)})
 
