@@ -128,6 +128,24 @@ def test_items_that_are_no_images_are_refused(items: list[Any], sentence: str) -
         as_images(Items(items))
 
 
+def test_integers_are_of_one_kind_in_all_items() -> None:
+    deep = np.arange(64, dtype=np.int32).reshape(8, 8) * 60
+    dark = np.minimum(deep, 200)
+    images = as_images([dark, dark])
+    assert images.pixels.max() == 200
+    assert images.note == []
+    images = as_images([deep, deep + 1])
+    assert images.pixels.max() == 255
+    assert images.note == [
+        "stretched 2 images of integers beyond bytes to 0..255 (each from its 0.5 to its 99.5 percentile)"
+    ]
+    with pytest.raises(InputError, match=r"item 1 of .* integers from 0 to 255, those before it below 0 or above 255"):
+        as_images([deep, dark])
+    with pytest.raises(InputError, match=r"item 2 of .* integers below 0 or above 255, those before it from 0 to 255"):
+        as_images([torch.from_numpy(dark), dark, deep])
+    assert len(as_images([dark.astype(np.uint16), deep.astype(np.uint16)])) == 2
+
+
 def test_vectors_must_match_the_model() -> None:
     with pytest.raises(InputError, match="has 4 features; expected 5"):
         as_images(Items([torch.rand(4)]), shape=(5,))

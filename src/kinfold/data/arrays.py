@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from kinfold.data.decode import cover, stretch
+from kinfold.data.decode import cover, stretch, stretched
 from kinfold.data.store import Array, allocate, is_mapped
 from kinfold.errors import InputError
 from kinfold.phrases import plural
@@ -178,15 +178,21 @@ def _as_numbers(images: Array, what: str, note: list[str]) -> Array:
         return white
     if kind == "f":
         return _as_float(images, what)
-    if (kind, images.dtype.itemsize) != ("u", 2):
-        low, high = int(images.min()), int(images.max())
-        if low >= 0 and high <= 255:
-            return images.astype(np.uint8)
-    note.append(
-        f"stretched {plural(len(images), 'image')} of {images.dtype} to 0..255 "
-        "(each from its 0.5 to its 99.5 percentile)"
-    )
+    if holds_bytes(images):
+        return images.astype(np.uint8)
+    note.append(stretched(len(images), str(images.dtype)))
     return _each(images, stretch, images.shape[1:], np.uint8)
+
+
+def holds_bytes(pixels: Array) -> bool:
+    """Whether integers are bytes, and not values to be stretched; 16 unsigned bits never are.
+
+    Examples
+    --------
+    >>> holds_bytes(np.array([0, 255])), holds_bytes(np.array([0, 256])), holds_bytes(np.array([7], dtype=np.uint16))
+    (True, False, False)
+    """
+    return pixels.dtype != np.uint16 and int(pixels.min()) >= 0 and int(pixels.max()) <= 255
 
 
 def _each(images: Array, change: Callable[[Array], Array], shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from kinfold.phrases import plural
+
 __all__ = [
     "SUFFIXES",
     "Encoded",
@@ -27,6 +29,7 @@ __all__ = [
     "read_pixels",
     "reason_of",
     "stretch",
+    "stretched",
     "upright",
 ]
 
@@ -177,6 +180,15 @@ def stretch(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     scaled = (image.astype(exact) - exact(low)) * exact(255.0 / (high - low))
     pixels: npt.NDArray[np.uint8] = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
     return pixels
+
+
+def stretched(count: int, of: str) -> str:
+    """What is told of images that were stretched.
+
+    >>> stretched(1, "int32")
+    'stretched 1 image of int32 to 0..255 (each from its 0.5 to its 99.5 percentile)'
+    """
+    return f"stretched {plural(count, 'image')} of {of} to 0..255 (each from its 0.5 to its 99.5 percentile)"
 
 
 def reason_of(error: BaseException, encoded: Encoded) -> str:

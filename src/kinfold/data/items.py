@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kinfold.data.arrays import Array, as_channels, as_pixels, fit_size
-from kinfold.data.decode import upright
+from kinfold.data.arrays import Array, as_channels, as_pixels, fit_size, holds_bytes
+from kinfold.data.decode import stretched, upright
 from kinfold.data.images import Images, ReadingProgress, Skipped, digest
 from kinfold.data.rows import DEFAULT_SIDE
 from kinfold.data.store import allocate, as_folder
@@ -89,6 +89,7 @@ def _read(
     digests: list[Array] = []
     skipped: list[Skipped] = []
     resized = 0
+    deeper: bool | None = None
     if progress is not None:
         progress.phase("reading the data set", total)
     try:
@@ -97,6 +98,14 @@ def _read(
                 skipped.append(Skipped(str(i), f"{type(item).__name__}: {' '.join(str(item).split())}"))
                 continue
             image, label = _split(item)
+            deep = _is_deep(image)
+            if deep is not None and deep != deeper:
+                if deeper is not None:
+                    raise InputError(
+                        f"item {i} of {source} holds integers {_KINDS[deep]}, those before it {_KINDS[deeper]}; "
+                        "expected one kind in all items: give uint8, or floating point."
+                    )
+                deeper = deep
             pixels, changed = _pixels(image, plan, shape, image_size, f"item {i} of {source}")
             if store is None:
                 plan = pixels.shape
@@ -128,6 +137,8 @@ def _read(
     rows.flags.writeable = False
     known = np.array(labels, dtype=np.int64) if all(label is not None for label in labels) else None
     note = []
+    if deeper:
+        note.append(stretched(len(kept), "integers beyond bytes"))
     if resized:
         note.append(
             f"resized {plural(resized, 'image')} to {rows.shape[2]} x {rows.shape[3]} (scaled to cover, centre crop)"
@@ -166,6 +177,24 @@ def _split(item: Any) -> tuple[Any, int | None]:
     return item, None
 
 
+_KINDS = {True: "below 0 or above 255", False: "from 0 to 255"}
+
+
+def _is_deep(image: Any) -> bool | None:
+    """Whether an item of integers is no byte image; None for other items, which need no such decision."""
+    array = _array(image)
+    if array is None or array.ndim == 1 or array.dtype.kind not in "iu" or array.dtype == np.uint8 or array.size == 0:
+        return None
+    return not holds_bytes(array)
+
+
+def _array(image: Any) -> Array | None:
+    """A tensor or an array as an array, None for anything else."""
+    if isinstance(image, torch.Tensor):
+        return image.detach().cpu().numpy()
+    return image if isinstance(image, np.ndarray) else None
+
+
 def _pixels(
     image: Any,
     plan: tuple[int, ...] | None,
@@ -174,12 +203,11 @@ def _pixels(
     what: str,
 ) -> tuple[Array, bool]:
     """One item in the shape planned: -> (c, h, w) or (d,), and whether it was resized."""
-    picture = isinstance(image, Image.Image)
+    array, picture = _array(image), isinstance(image, Image.Image)
     if isinstance(image, Image.Image):
         plain = upright(image)
         pixels = np.asarray(plain)[None] if plain.mode == "L" else np.asarray(plain).transpose(2, 0, 1)
-    elif isinstance(image, (torch.Tensor, np.ndarray)) and image.ndim in (1, 2, 3):
-        array = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else image
+    elif array is not None and array.ndim in (1, 2, 3):
         wanted = shape if shape is not None and len(shape) == array.ndim else None
         pixels = as_pixels(array[None], first=isinstance(image, torch.Tensor), what=what)[0][0]
         if wanted is not None and pixels.ndim == 1 and pixels.shape != wanted:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from kinfold.data.decode import Header, read_header, read_pixels, reason_of
+from kinfold.data.decode import Header, read_header, read_pixels, reason_of, stretched
 from kinfold.data.folder import NO_TEXT, Found, is_text, natural_key, shown
 from kinfold.data.images import Images, ReadingProgress, Skipped, digest
 from kinfold.data.store import Array, Store, allocate, as_folder, load
@@ -134,10 +134,7 @@ def say_plan(headers: Sequence[Header], plan: tuple[int, int, int]) -> list[str]
         note.append(f"read {plural(len(headers) - grey, 'colour image')} as grey")
     deep = sum(header.deep for header in headers)
     if deep:
-        note.append(
-            f"stretched {plural(deep, 'image')} of more than 8 bits to 0..255 "
-            "(each from its 0.5 to its 99.5 percentile)"
-        )
+        note.append(stretched(deep, "more than 8 bits"))
     return note
 
 
