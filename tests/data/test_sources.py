@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.tarshards import digit_shards
+from torch import nn
 
 from kinfold.data import as_images
 from kinfold.data.pictures import as_pictures
 from kinfold.data.stream import parts_of
+from kinfold.embedding import write_features
 from kinfold.errors import InputError
 
 
@@ -129,4 +132,8 @@ def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(tmp_path))
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     assert len(as_images("~")) == 1
+    write_features(np.zeros((3, 8, 8), dtype=np.uint8), tmp_path / "features", nn.Flatten())
+    assert as_images("~/features").shape == (64,)
+    digit_shards(tmp_path / "shards", 1, 4)
+    assert len(as_images("~/shards")) == 4
     assert len(as_images(["~/a.png"])) == 1

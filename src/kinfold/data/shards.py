@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kinfold.data.decode import SUFFIXES as PICTURES
-from kinfold.data.folder import NO_TEXT, Found, is_text, natural_key, shown
+from kinfold.data.folder import NO_TEXT, Found, at_home, is_text, natural_key, shown
 from kinfold.data.images import ReadingProgress, Skipped
 from kinfold.data.tarstream import DAMAGE, members
 from kinfold.errors import InputError, KinfoldError, NoRoomError, room_for
@@ -45,7 +45,7 @@ def is_shards(source: str | os.PathLike[str]) -> bool:
     >>> is_shards("digits-{000..099}.tar"), is_shards("s3://bucket/a.tar"), is_shards("photos/a.png")
     (True, True, False)
     """
-    text = os.fspath(source)
+    text = _here(source)
     if text.lower().endswith(ENDINGS):
         return True
     if "://" in text or not os.path.isdir(text):
@@ -61,6 +61,12 @@ def is_shards(source: str | os.PathLike[str]) -> bool:
     return found
 
 
+def _here(source: str | os.PathLike[str]) -> str:
+    """An address as it is, a path with the user's folder for its ``~``."""
+    text = os.fspath(source)
+    return text if "://" in text else str(at_home(text))
+
+
 def expand(source: str | os.PathLike[str]) -> list[str]:
     """The shards that a source names, in order ``-> addresses``.
 
@@ -74,9 +80,7 @@ def expand(source: str | os.PathLike[str]) -> list[str]:
     >>> expand("memory://a/{00..02}.tar")
     ['memory://a/00.tar', 'memory://a/01.tar', 'memory://a/02.tar']
     """
-    text = os.fspath(source)
-    if "://" not in text:
-        text = os.path.expanduser(text)
+    text = _here(source)
     if os.path.isdir(text):
         names = [name for name in os.listdir(text) if name.lower().endswith(ENDINGS)]
         return [os.path.join(text, name) for name in sorted(names, key=natural_key)]

@@ -108,10 +108,9 @@ def _dispatch(source: Any, told: _Reading) -> tuple[Images, Sequence[int] | npt.
         return told.items(archives.open_torchvision(source), source)
     if isinstance(source, (str, os.PathLike)) and is_shards(source):
         return _from_shards(source, told), None
-    if isinstance(source, (str, os.PathLike)) and is_features(source):
-        return _from_features(Path(source), told), None
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(at_home(source), told)
+        path = at_home(source)
+        return (_from_features(path, told), None) if is_features(path) else _from_path(path, told)
     if isinstance(source, torch.Tensor):
         if source.layout != torch.strided:
             raise InputError("a sparse tensor came; expected a dense one: use X.to_dense().")
