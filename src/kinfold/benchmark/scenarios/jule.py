@@ -104,9 +104,8 @@ def ablations() -> Iterator[Scenario]:
         for change, parameters in ABLATIONS.items():
             yield Scenario(f"ablation-{name}-{change}", "ablation", "cluster", "JULE", name, "fast", parameters)
     for change, parameters in AT_LENGTH.items():
-        yield Scenario(
-            f"ablation-mnist-test-{change}", "ablation", "cluster", "JULE", "mnist-test", "default", parameters
-        )
+        name = f"ablation-mnist-test-{change}"
+        yield Scenario(name, "ablation", "cluster", "JULE", "mnist-test", "default", parameters)
     for change, parameters in OF_PHOTOGRAPHS.items():
         parameters = _backbone("cifar10", "default") | parameters
         yield Scenario(f"ablation-cifar10-{change}", "ablation", "cluster", "JULE", "cifar10", "default", parameters)
