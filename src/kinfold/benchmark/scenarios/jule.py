@@ -44,6 +44,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 # What might bring the default preset further on the set where it is a hair below its goal.
 AT_LENGTH: dict[str, dict[str, Any]] = {
+    "default-nothing": {},
     "default-twelve-final-rounds": {"n_final": 12},
     "default-nearest-negatives": {"negatives": "nearest"},
     "default-consensus": {"consensus": True},
