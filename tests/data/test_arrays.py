@@ -128,8 +128,9 @@ def test_integers_in_bytes_are_kept_and_others_stretched() -> None:
     np.testing.assert_array_equal(alone.pixels[0], images.pixels[1])
 
 
-def test_sixteen_bits_are_stretched_even_when_dark() -> None:
-    dark = np.zeros((1, 4, 4), dtype=np.uint16)
+@pytest.mark.parametrize("kind", ["<u2", ">u2"])
+def test_sixteen_bits_are_stretched_even_when_dark(kind: str) -> None:
+    dark = np.zeros((1, 4, 4), dtype=kind)
     dark[0, 0, 0] = 100
     assert as_images(dark).pixels.max() == 255
 

@@ -192,7 +192,8 @@ def holds_bytes(pixels: Array) -> bool:
     >>> holds_bytes(np.array([0, 255])), holds_bytes(np.array([0, 256])), holds_bytes(np.array([7], dtype=np.uint16))
     (True, False, False)
     """
-    return pixels.dtype != np.uint16 and int(pixels.min()) >= 0 and int(pixels.max()) <= 255
+    unsigned16 = (pixels.dtype.kind, pixels.dtype.itemsize) == ("u", 2)  # of either byte order
+    return not unsigned16 and int(pixels.min()) >= 0 and int(pixels.max()) <= 255
 
 
 def _each(images: Array, change: Callable[[Array], Array], shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
