@@ -47,7 +47,7 @@ AT_LENGTH: dict[str, dict[str, Any]] = {
     "default-nothing": {},
     "default-twelve-final-rounds": {"n_final": 12},
     "default-nearest-negatives": {"negatives": "nearest"},
-    "default-ten-neighbors": {"n_neighbors": 10},
+    "default-ten-neighbors": {"n_neighbors": 10},  # as where the number of clusters is not given
 }
 # And what photographs without a pretrained network get in the default preset.
 OF_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
