@@ -42,13 +42,6 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "three-that-agree": {"n_final": 3, "consensus": True},
     "reassigned": {"reassign": True},
 }
-# What might bring the default preset further on the set where it is a hair below its goal.
-AT_LENGTH: dict[str, dict[str, Any]] = {
-    "default-nothing": {},
-    "default-twelve-final-rounds": {"n_final": 12},
-    "default-nearest-negatives": {"negatives": "nearest"},
-    "default-ten-neighbors": {"n_neighbors": 10},  # as where the number of clusters is not given
-}
 # And what photographs without a pretrained network get in the default preset.
 OF_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
     "not-told-apart": {"weight_contrast": 0.0},
@@ -104,9 +97,6 @@ def ablations() -> Iterator[Scenario]:
     for name in ABLATED:
         for change, parameters in ABLATIONS.items():
             yield Scenario(f"ablation-{name}-{change}", "ablation", "cluster", "JULE", name, "fast", parameters)
-    for change, parameters in AT_LENGTH.items():
-        name = f"ablation-mnist-test-{change}"
-        yield Scenario(name, "ablation", "cluster", "JULE", "mnist-test", "default", parameters)
     for change, parameters in OF_PHOTOGRAPHS.items():
         parameters = _backbone("cifar10", "default") | parameters
         yield Scenario(f"ablation-cifar10-{change}", "ablation", "cluster", "JULE", "cifar10", "default", parameters)

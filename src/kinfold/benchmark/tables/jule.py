@@ -8,7 +8,7 @@ from kinfold.benchmark import published
 from kinfold.benchmark.baselines import LONG, MOST_VALUES, N_COMPONENTS
 from kinfold.benchmark.datasets import SETS
 from kinfold.benchmark.scenarios.baselines import ON_PIXELS, infeasible
-from kinfold.benchmark.scenarios.jule import ABLATIONS, AT_LENGTH, OF_PHOTOGRAPHS
+from kinfold.benchmark.scenarios.jule import ABLATIONS, OF_PHOTOGRAPHS
 from kinfold.benchmark.scenarios.scenario import HERE, OWN, YARDSTICKS
 from kinfold.benchmark.tables.cells import (
     DAGGER,
@@ -32,7 +32,7 @@ from kinfold.benchmark.tables.cells import (
 )
 
 # Rows of the table of changes, as the scenarios list them.
-ORDER = {change: i for i, change in enumerate((*ABLATIONS, *AT_LENGTH, *OF_PHOTOGRAPHS))}
+ORDER = {change: i for i, change in enumerate((*ABLATIONS, *OF_PHOTOGRAPHS))}
 
 
 def clusters(results: Results) -> str:
