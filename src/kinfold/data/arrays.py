@@ -15,7 +15,7 @@ from kinfold.data.store import Array, allocate, is_mapped
 from kinfold.errors import InputError
 from kinfold.phrases import plural
 
-__all__ = ["Array", "as_channels", "as_pixels", "fit_size", "refuse_masked"]
+__all__ = ["Array", "as_channels", "as_pixels", "fit_size", "holds_bytes", "refuse_masked"]
 
 _EXPECTED = "expected (n, h, w), (n, h, w, 1|3), (n, 1|3, h, w), or (n, d) for features"
 _CHANNELS = (1, 3)
