@@ -161,6 +161,8 @@ def test_bad_sources_are_one_sentence(tmp_path: Path) -> None:
         parts_of(tmp_path / "nowhere", tmp_path / "listing")
     with pytest.raises(InputError, match="whose range only a look at all of it would tell"):
         Arrays(np.zeros((3, 4, 4), dtype=np.int64), per_part=2, what="a.npy")
+    for fits in (np.zeros((3, 7), dtype=np.int64), np.zeros((3, 4, 4), dtype=">u2")):
+        assert [len(block) for block in Arrays(fits, per_part=3, what="a.npy").blocks(0, None, 2)] == [2, 1]
     (tmp_path / "empty" / "1.png").touch()
     parts = parts_of(tmp_path / "empty", tmp_path / "listing-2")
     with pytest.raises(InputError, match="give image_size"):

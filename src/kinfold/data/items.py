@@ -177,7 +177,7 @@ def _split(item: Any) -> tuple[Any, int | None]:
     return item, None
 
 
-_KINDS = {True: "below 0 or above 255", False: "from 0 to 255"}
+_KINDS = {True: "beyond bytes", False: "that are bytes"}
 
 
 def _is_deep(image: Any) -> bool | None:

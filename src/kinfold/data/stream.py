@@ -147,7 +147,7 @@ class Arrays:
 
     def __init__(self, rows: npt.NDArray[Any] | Images, *, per_part: int, what: str, file: Path | None = None) -> None:
         refuse_masked(rows, what)
-        if not isinstance(rows, Images) and rows.dtype.kind not in "bf" and rows.dtype not in (np.uint8, np.uint16):
+        if not (isinstance(rows, Images) or _decided_by_type(rows)):
             raise InputError(
                 f"{what} is an array of {rows.dtype}, whose range only a look at all of it would tell; expected uint8, "
                 "uint16, bool or floating point: save it as one of these."
@@ -169,6 +169,11 @@ class Arrays:
     def origin(self, part: int) -> dict[str, Any]:
         """The file that holds all rows, if they are in one."""
         return {"name": self.names[part], **({} if self.file is None else stamp(self.file))}
+
+
+def _decided_by_type(rows: npt.NDArray[Any]) -> bool:
+    """Whether a block is read as all rows would be: the range of other integers decides whether they are stretched."""
+    return rows.ndim == 2 or rows.dtype.kind in "bf" or (rows.dtype.kind == "u" and rows.dtype.itemsize <= 2)
 
 
 def parts_of(
