@@ -466,6 +466,43 @@ def test_lines_are_few_and_tell_the_time_left() -> None:
     ]
 
 
+def test_lines_tell_shares_of_a_long_step() -> None:
+    stream, now = io.StringIO(), iter([0.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 99.0])
+    lines = Lines(stream, clock=lambda: next(now))
+    lines.partly(0.5)  # of nothing
+    lines.phase("rounds", 4)
+    for _ in range(2):
+        lines.partly(0.25)
+    lines.advance()
+    lines.partly(2.0)
+    lines.phase("rounds")
+    lines.partly(0.125)
+    lines.done()
+    assert stream.getvalue().splitlines() == [
+        "rounds (4)",
+        "rounds: 0 of 4, 50% of the next, about 1 min 45 s left",
+        "rounds: 1 of 4, about 1 min 45 s left",
+        "rounds: 1 of 4, 100% of the next, about 55 s left",
+        "rounds",
+        "rounds: 0 so far, 12% of the next",
+    ]
+
+
+def test_a_bar_moves_within_a_step() -> None:
+    bar = Bar(Terminal())
+    bar.partly(0.5)  # of nothing
+    bar.phase("rounds", 4)
+    bar.partly(0.25)
+    assert [task.completed for task in bar._bars.tasks] == [0.25]
+    bar.advance()
+    bar.partly(0.5)
+    bar.partly(0.75)
+    assert [task.completed for task in bar._bars.tasks] == [2.0]
+    bar.advance()
+    assert [task.completed for task in bar._bars.tasks] == [2]
+    bar.done()
+
+
 def test_lengths_of_time() -> None:
     assert [duration(s) for s in (0.04, 9.94, 59.4, 60, 3599, 3600)] == [
         "0.0 s",

@@ -18,7 +18,7 @@ from kinfold.checks import ContractError, check_clusterer, clusterer_checks, pic
 from kinfold.errors import InputError
 from kinfold.estimator import DeepClusterer
 from kinfold.results import Clustering
-from kinfold.runtime import Runtime
+from kinfold.runtime import Progress, Runtime
 
 # Left out by name: what they are instead, and where they are checked.
 EXCLUDED = {
@@ -56,6 +56,33 @@ def test_one_cluster_is_a_result(algorithm: type[DeepClusterer]) -> None:
     model.set_params(n_clusters=1).fit(pictures(40), runtime=Runtime(device="cpu"))
     assert set(model.labels_.tolist()) == {0}
     assert model.predict(pictures(5)).tolist() == [0] * 5
+
+
+class Shares(Progress):
+    """What a fit tells of its rounds."""
+
+    def __init__(self) -> None:
+        self.told = [0.0]
+
+    def partly(self, share: float) -> None:
+        self.told[-1] += share
+
+    def advance(self, n: int = 1) -> None:
+        self.told.append(0.0)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_rounds_tell_how_far_they_are(algorithm: type[DeepClusterer], preset: str) -> None:
+    model = small(algorithm)
+    if preset == "paper":
+        if "paper" not in getattr(model, "_presets", {}):
+            pytest.skip("has no preset of that name")
+        model.set_params(preset=preset)
+    heard = Shares()
+    model.fit(pictures(90), runtime=Runtime(device="cpu", progress=heard))
+    rounds = [told for told in heard.told if told > 0]
+    assert rounds == pytest.approx([1.0] * len(model.result_.history), rel=0.15)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

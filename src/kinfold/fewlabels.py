@@ -230,6 +230,7 @@ class FineTunedClassifier(_Classifier):
         truth = torch.from_numpy(codes)
         view = partial(_blotted, own=self.clusterer_.second_view())
         self.losses_: list[float] = []
+        run.progress.phase("epochs", self.n_epochs)
         for state.round in range(self.n_epochs):
             batches = even(len(images), self.batch_size, generator)
             with run.dice(generator):
@@ -237,6 +238,8 @@ class FineTunedClassifier(_Classifier):
                     state, images, partial(_cross_entropy, truth=truth, run=run), run, batches=batches, view=view
                 )
             self.losses_.append(loss)
+            run.progress.advance()
+        run.progress.done()
         self.net_ = state.net.eval()
         return self
 

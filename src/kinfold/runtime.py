@@ -54,6 +54,9 @@ class Progress:
     def advance(self, n: int = 1) -> None:
         """Count `n` finished steps."""
 
+    def partly(self, share: float) -> None:
+        """Count one more share of the next step, 0 to 1, as done; what is missing to 1 comes with the step."""
+
     def say(self, sentence: str) -> None:
         """Pass on one plain sentence."""
 

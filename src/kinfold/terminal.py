@@ -96,26 +96,37 @@ class Lines(Progress):
         self._name = ""
         self._total: int | None = None
         self._count = 0
+        self._share = 0.0  # of the next step
         self._started = self._spoken = 0.0
 
     def phase(self, name: str, total: int | None = None) -> None:
         """Begin a part of the work with `total` steps, or None when that is not known."""
-        self._name, self._total, self._count = name, total, 0
+        self._name, self._total, self._count, self._share = name, total, 0, 0.0
         self._started = self._spoken = self._clock()
         self._write(name if total is None else f"{name} ({total:,})")
 
     def advance(self, n: int = 1) -> None:
         """Count `n` more steps as done."""
-        self._count += n
+        self._count, self._share = self._count + n, 0.0
+        self._tell()
+
+    def partly(self, share: float) -> None:
+        """Count one more share of the next step as done."""
+        self._share = min(1.0, self._share + share)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say how far the phase is and how long it still takes, unless something was said a moment ago."""
         now = self._clock()
-        if now - self._spoken < self._every:
+        if not self._name or now - self._spoken < self._every:
             return
         self._spoken = now
+        next_one = f", {self._share:.0%} of the next" if self._share > 0 else ""
         if self._total is None:
-            self._write(f"{self._name}: {self._count:,} so far")
-        elif self._count < self._total:
-            left = (now - self._started) / max(self._count, 1) * (self._total - self._count)
-            self._write(f"{self._name}: {self._count:,} of {self._total:,}, about {duration(left)} left")
+            self._write(f"{self._name}: {self._count:,} so far{next_one}")
+        elif 0 < (done := self._count + self._share) < self._total:
+            left = (now - self._started) / done * (self._total - done)
+            self._write(f"{self._name}: {self._count:,} of {self._total:,}{next_one}, about {duration(left)} left")
 
     def say(self, sentence: str) -> None:
         """Write one line, which shows as well that the work goes on."""
@@ -129,7 +140,8 @@ class Lines(Progress):
             self._stream.flush()
 
     def done(self) -> None:
-        """Nothing is left on the screen that would need clearing."""
+        """End the phase; nothing is left on the screen that would need clearing."""
+        self._name = ""
 
 
 class Bar(Progress):
@@ -146,6 +158,8 @@ class Bar(Progress):
         self._console = Console(file=stream, markup=False, highlight=False, emoji=False)
         self._bars: Bars | None = None
         self._task: TaskID | None = None
+        self._count = 0
+        self._share = 0.0  # of the next step
 
     def phase(self, name: str, total: int | None = None) -> None:
         """Begin a part of the work with `total` steps, or None when that is not known."""
@@ -164,11 +178,21 @@ class Bar(Progress):
         if self._task is not None:
             self._bars.remove_task(self._task)
         self._task = self._bars.add_task(name, total=total)
+        self._count, self._share = 0, 0.0
 
     def advance(self, n: int = 1) -> None:
         """Count `n` more steps as done."""
+        self._count, self._share = self._count + n, 0.0
+        self._move()
+
+    def partly(self, share: float) -> None:
+        """Count one more share of the next step as done."""
+        self._share = min(1.0, self._share + share)
+        self._move()
+
+    def _move(self) -> None:
         if self._bars is not None and self._task is not None:
-            self._bars.advance(self._task, n)
+            self._bars.update(self._task, completed=self._count + self._share)
 
     def say(self, sentence: str) -> None:
         """Write one line above the bar."""

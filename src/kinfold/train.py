@@ -237,6 +237,7 @@ def fit_epoch(
     *,
     batches: Iterable[Index],
     view: View | None = None,
+    passes: float = 1.0,
 ) -> float:
     """Make one pass over `batches`, one optimiser step a batch, and return the mean loss.
 
@@ -251,6 +252,8 @@ def fit_epoch(
         Positions of images, ``(b,)`` int64, one array a global batch.
     view
         ``view(x, generator) -> x``, drawn for the global batch so that the draws do not depend on the processes.
+    passes
+        How often the batches of a round come to every image, for the time left.
 
     Raises
     ------
@@ -279,4 +282,5 @@ def fit_epoch(
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total, count = total + amount, count + 1
+        run.progress.partly(len(index) / (passes * len(images)))
     return total / count if count else 0.0

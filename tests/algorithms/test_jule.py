@@ -53,6 +53,13 @@ def test_a_rate_of_merging_plans_its_own_periods() -> None:
     assert model.state_.optimizer.param_groups[0]["lr"] == pytest.approx(5e-4 * half_cosine(last, last=0.05))
 
 
+@pytest.mark.parametrize("preset", ["default", "fast", "paper"])
+def test_rounds_are_planned_where_the_number_of_clusters_is_given(preset: str) -> None:
+    x, _ = digits(150)
+    model = JULE(10, preset=preset, n_epochs=1, n_final=0, random_state=0).fit(x)
+    assert model.state_.planned == model.state_.period == len(model.result_.history)
+
+
 def test_a_number_that_fell_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clusters that only joined moved nobody, and yet are new ones to learn from."""
     monkeypatch.setattr(JULE, "_learn", lambda *given: 0.0)  # features that never change: nested clusters

@@ -345,7 +345,8 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         targets = torch.from_numpy(labels)
         loss = partial(pseudo_label_loss, head=head, targets=targets, run=run)
         try:
-            return fit_epoch(state, images, loss, run, batches=self._batches(drawn, state, 1), view=self._view())
+            batches = self._batches(drawn, state, 1)
+            return fit_epoch(state, images, loss, run, batches=batches, view=self._view(), passes=self.reassign)
         finally:
             optimizer.param_groups.pop()
             for weight in head.parameters():
@@ -362,7 +363,8 @@ class DeepCluster(DeepClusterer[DeepClusterState]):
         loss = partial(
             self._prototype_loss, state=state, centres=[run.to(c) for c in centres], n_views=n_views, run=run
         )
-        return fit_epoch(state, images, loss, run, batches=batches, view=self._view(n_views))
+        passes = n_views * self.reassign
+        return fit_epoch(state, images, loss, run, batches=batches, view=self._view(n_views), passes=passes)
 
     def _prototype_loss(
         self, net: nn.Module, index: Labels, x: Tensor, *, state: DeepClusterState, centres: list[Tensor],

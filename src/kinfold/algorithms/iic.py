@@ -379,9 +379,11 @@ class IIC(DeepClusterer[IICState]):
             heads = ("main",)
         plain, other = self._views(images.shape, state.strength)
         heard: dict[str, list[Tensor]] = {name: [] for name in heads}
+        n, n_repeats = len(images), self._set("n_repeats")
         loss = fit_epoch(
-            state, images, partial(self._loss, run=run, heard=heard), run, batches=self._batches(state, len(images)),
-            view=partial(pair, plain=plain, other=other, n_repeats=self._set("n_repeats")),
+            state, images, partial(self._loss, run=run, heard=heard), run, batches=self._batches(state, n),
+            view=partial(pair, plain=plain, other=other, n_repeats=n_repeats),
+            passes=self._span(n) * len(self._order()) * (1 + n_repeats),
         )  # fmt: skip
         tables.update({name: torch.stack(found).mean(0).cpu() for name, found in heard.items()})
         return loss

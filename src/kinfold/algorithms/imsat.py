@@ -343,7 +343,7 @@ class IMSAT(DeepClusterer[ImsatState]):
         view = partial(moved, strength=state.strength) if state.strength > 0 else None
         loss = partial(imitation, labels=labels, n_heads=-(-self._set("n_heads") // 2), run=run)
         batches = drawn(len(images), size, self._set("warm_steps"), state.generator)
-        fit_epoch(state, images, loss, run, batches=batches, view=view)
+        fit_epoch(state, images, loss, run, batches=batches, view=view, passes=math.inf)  # beside the round's own
 
     def _consult(self, state: ImsatState, images: Images, run: Runtime) -> None:
         """Clusters of the learnt features by their neighbour graph, and what each head calls them."""
@@ -382,7 +382,9 @@ class IMSAT(DeepClusterer[ImsatState]):
         """Information and SAT of every batch; what each head's came to is summed in `state.terms`."""
         state.terms = torch.zeros(3, self._set("n_heads"))
         loss = partial(self._loss, state=state, images=images, run=run)
-        return fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)))
+        n = len(images)
+        passes = self._plan(n)[0] * min(self._batch_size, n) / n
+        return fit_epoch(state, images, loss, run, batches=self._batches(state, n), passes=passes)
 
     # -- the loss of a batch -------------------------------------------------------------------------------------------
 

@@ -234,7 +234,9 @@ class IMSATHash(DeepClusterer[HashState]):
         """Pass over the images, then code all of them."""
         state.terms, before = torch.zeros(2), state.step
         loss = partial(self._loss, state=state, run=run)
-        value = fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)))
+        n = len(images)
+        passes = self._steps(n) * min(self.batch_size, n) / n
+        value = fit_epoch(state, images, loss, run, batches=self._batches(state, n), passes=passes)
         bits = embed(state.net, images, run)
         distinct, labels = torch.unique(codes_of(bits), dim=0, return_inverse=True)
         state.labels = labels.numpy()
@@ -293,11 +295,15 @@ class IMSATHash(DeepClusterer[HashState]):
 
     def _batches(self, state: HashState, n: int) -> Iterator[Index]:
         """Batches of a round; the learning rate is set on the way."""
-        steps = max(n // min(self.batch_size, n), self._set("least_steps"))
+        steps = self._steps(n)
         for batch in full_batches(n, self.batch_size, steps, state.generator, anew=self.preset == "paper"):
             fall = fall_at_the_end(state.step / (steps * self._set("n_epochs")), self._set("anneal"))
             set_rate(state.optimizer, self.learning_rate * fall)
             yield batch
+
+    def _steps(self, n: int) -> int:
+        """Steps of a round over n images."""
+        return max(n // min(self.batch_size, n), int(self._set("least_steps")))
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 

@@ -318,7 +318,7 @@ class JULE(DeepClusterer[JuleState]):
             if near.recall < 1:
                 run.progress.say(f"first graph: {near.method}; it has {near.recall:.1%} of the nearest images.")
             self._chain(state, near, pixel)
-        if self._set("n_periods") is not None:
+        if self._pace_of_merges() is None or (state.tree is not None and self.n_clusters is not None):
             state.planned = self._warm(state) + self._periods(state) + self._last(state)
         return state
 
@@ -498,7 +498,9 @@ class JULE(DeepClusterer[JuleState]):
         )  # fmt: skip
         change = strong if state.weight_contrast > 0 else moved
         view = None if state.strength == 0 else partial(change, strength=state.strength)
-        return fit_epoch(state, images, triplets, run, batches=self._batches(state, len(images)), view=view)
+        n = len(images)
+        passes = self._epochs(n) * (1 if self.preset == "paper" else 2)
+        return fit_epoch(state, images, triplets, run, batches=self._batches(state, n), view=view, passes=passes)
 
     def _batches(self, state: JuleState, n: int) -> Iterator[Labels]:
         """Batches of a period; the learning rate is set on the way."""

@@ -246,7 +246,7 @@ class NAT(DeepClusterer[NatState]):
         strength = self.view_strength
         return fit_epoch(
             state, images, loss, run, batches=self._batches(state, len(images)),
-            view=lambda x, generator: beside(x, strong(x, generator, strength=strength)),
+            view=lambda x, generator: beside(x, strong(x, generator, strength=strength)), passes=self._passes(state),
         )  # fmt: skip
 
     def _tell_turns(self, state: NatState, images: Images, run: Runtime) -> float:
@@ -259,7 +259,8 @@ class NAT(DeepClusterer[NatState]):
                 return turn_loss(turns(GAIN * features.float()))
 
         view = partial(strong, strength=self.view_strength / 2)
-        return fit_epoch(state, images, loss, run, batches=self._batches(state, len(images)), view=view)
+        batches = self._batches(state, len(images))
+        return fit_epoch(state, images, loss, run, batches=batches, view=view, passes=self._passes(state))
 
     def _refine(self, state: NatState, images: Images, run: Runtime) -> None:
         """Targets from k-means on the outputs, each cluster under the corner that most of it held."""
@@ -288,13 +289,16 @@ class NAT(DeepClusterer[NatState]):
     def _batches(self, state: NatState, n: int) -> Iterator[Labels]:
         """Batches of an epoch; the learning rate falls to nothing along a cosine on the way."""
         size = self._set("batch_size")
-        passes = self._epochs(n) * (1 if state.turns is None else 2)
-        total = passes * math.ceil(n / size)
+        total = self._epochs(n) * self._passes(state) * math.ceil(n / size)
         for batch in shuffled(n, size, state.generator):
             set_rate(state.optimizer, self._set("learning_rate") * half_cosine(state.step / total))
             state.step += 1
             if len(batch) > 1:  # batch norm has nothing to say about a single row
                 yield batch
+
+    def _passes(self, state: NatState) -> int:
+        """Over the images, in an epoch."""
+        return 1 if state.turns is None else 2
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
