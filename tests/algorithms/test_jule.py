@@ -70,6 +70,26 @@ def test_a_number_that_fell_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> No
     assert model.state_.final == 2
 
 
+def test_the_papers_steps_are_those_of_the_released_momentum() -> None:
+    """Momentum 0.9 dampened by 0.9 at the rate 0.01 goes as far as plain momentum at 0.001."""
+    moved = []
+    for released in ((), ("dampening",)):
+        model = JULE(3, preset="paper", as_released=released)
+        net = model._network((1, 28, 28))
+        weight = next(net.parameters())
+        with torch.no_grad():
+            weight.zero_()
+        optimizer = model._optimizer(net)
+        for _ in range(1000):
+            weight.grad = torch.ones_like(weight)
+            optimizer.step()
+        moved.append(float(weight.detach().mean()))
+        given = JULE(3, preset="paper", as_released=released, learning_rate=0.02)._optimizer(net)
+        assert given.param_groups[0]["lr"] == 0.02
+    assert moved[0] == pytest.approx(-0.001 * 10 * 1000, rel=0.05)
+    assert moved[1] == pytest.approx(moved[0], rel=0.02)
+
+
 def test_number_of_periods() -> None:
     model = JULE(n_clusters=10, n_periods=4)
     found = counts(model, 1000, 10)

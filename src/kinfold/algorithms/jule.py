@@ -71,6 +71,7 @@ FROZEN_PACE = 0.2  # of the learning rate, where only a head on a pretrained net
 VOTERS = 10  # neighbours that decide about a new image
 MEASURED = 1000  # images in a batch whose statistics batch norm takes anew
 STRONG = 0.8  # views of photographs, of SimCLR's
+DAMPENED_RATE = 0.01  # released; as its optimiser dampens the momentum by 0.9, the steps are those of the preset's rate
 
 RELEASED = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
 
@@ -83,7 +84,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warm_epochs": 30, "reassign": "auto",
     },
     "paper": {
-        "n_periods": None, "n_epochs": 20, "n_final": 0, "batch_size": 100, "learning_rate": 0.01, "margin": 0.2,
+        "n_periods": None, "n_epochs": 20, "n_final": 0, "batch_size": 100, "learning_rate": 0.001, "margin": 0.2,
         "gamma": 1.0, "width": 50, "view_strength": 0.0, "negatives": "uniform", "center": False, "smallest": 0.0,
         "rebuild": False, "n_neighbors": 20, "largest_side": None, "weight_contrast": 0.0, "warm_epochs": 0,
         "reassign": False,
@@ -163,7 +164,8 @@ class JULE(DeepClusterer[JuleState]):
         with `weight_contrast`: those clusters are too impure to learn from.
     batch_size : int
     learning_rate : float
-        None takes the preset's, a fifth of it for the head on a pretrained network.
+        None takes the preset's, a fifth of it for the head on a pretrained network. The paper's preset has a tenth of
+        the released 0.01, whose momentum is dampened to a tenth.
     margin, gamma : float
         Of the triplet loss, see `kinfold.ops.triplets.weighted_triplets`.
     loss : {"triplet", "affinity"}
@@ -597,8 +599,9 @@ class JULE(DeepClusterer[JuleState]):
 
     def _rate(self, net: nn.Module) -> float:
         """The learning rate; a gentle one keeps what a pretrained network knows."""
+        dampened = self.learning_rate is None and "dampening" in self.as_released
         gentle = self.learning_rate is None and cast(Network, net).pretrained
-        return float(self._set("learning_rate") * (FROZEN_PACE if gentle else 1.0))
+        return float((DAMPENED_RATE if dampened else self._set("learning_rate")) * (FROZEN_PACE if gentle else 1.0))
 
     def _optimizer(self, net: nn.Module) -> torch.optim.Optimizer:
         weights = [w for w in net.parameters() if w.requires_grad]

@@ -48,6 +48,10 @@ OF_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
     "final-rounds": {"n_final": 6},
     "not-reassigned": {"reassign": False},
 }
+OF_THE_PAPER: dict[str, dict[str, Any]] = {
+    "undampened": {"learning_rate": 0.01},  # the released rate without its dampened momentum
+    "stray-groups-join": {"smallest": 0.2},
+}
 DEFECTS = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
 
 
@@ -101,8 +105,8 @@ def ablations() -> Iterator[Scenario]:
         parameters = _backbone("cifar10", "default") | parameters
         yield Scenario(f"ablation-cifar10-{change}", "ablation", "cluster", "JULE", "cifar10", "default", parameters)
     for name in WITH_DEFECTS:
-        joined = {"smallest": 0.2}
-        yield Scenario(f"ablation-{name}-stray-groups-join", "ablation", "cluster", "JULE", name, "paper", joined)
+        for change, parameters in OF_THE_PAPER.items():
+            yield Scenario(f"ablation-{name}-{change}", "ablation", "cluster", "JULE", name, "paper", parameters)
         for defect in (*((d,) for d in DEFECTS), DEFECTS):
             change = "all-defects" if defect == DEFECTS else defect[0]
             yield Scenario(
