@@ -17,6 +17,7 @@ from kinfold.errors import InputError
 from kinfold.metrics import nmi
 from kinfold.nn.pretrained import available
 from kinfold.ops.affinity import graph_of
+from kinfold.ops.agglomerate import initial_clusters
 from kinfold.ops.batch_norm import norms
 from kinfold.ops.centres import at_centres
 from kinfold.ops.knn import Neighbours, neighbours
@@ -88,6 +89,35 @@ def test_the_papers_steps_are_those_of_the_released_momentum() -> None:
         assert given.param_groups[0]["lr"] == 0.02
     assert moved[0] == pytest.approx(-0.001 * 10 * 1000, rel=0.05)
     assert moved[1] == pytest.approx(moved[0], rel=0.02)
+
+
+def with_an_isolated_pair() -> tuple[Neighbours, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Two squares of a hundred points, and between them a pair that is nobody's neighbour."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(202, 2)).astype(np.float32)
+    x[100:200, 0] += 6
+    x[200:] = [[3.9, 0.5], [3.9, 0.6]]
+    near = neighbours(x, 5)
+    return near, x, initial_clusters(near.index[:, 0])
+
+
+def test_the_papers_periods_begin_without_isolated_clusters() -> None:
+    """As released, where there are more than twenty times as many clusters as wanted; the first chains stay."""
+    near, x, start = with_an_isolated_pair()
+    assert start.max() + 1 > 20 * 2
+
+    def alone(n_clusters: int, *given: Any, **options: bool) -> bool:
+        """Whether the merges begin with the pair as a cluster."""
+        tree, wanted = JULE(n_clusters, preset="paper")._tree(near, x, *given, **options)
+        assert wanted == n_clusters
+        assert nmi(np.repeat([0, 1, 1], [100, 100, 2]), tree.cut(2)) == 1
+        return bool(np.bincount(tree.start)[tree.start[200]] == 2)
+
+    assert not alone(2, start)
+    assert not alone(2, last=True)
+    assert alone(4, start)
+    assert alone(4, last=True)
+    assert alone(2, first=True)
 
 
 def test_number_of_periods() -> None:

@@ -16,7 +16,14 @@ from tests.references import dense_gdl
 from kinfold.errors import InputError
 from kinfold.metrics import accuracy
 from kinfold.ops.affinity import affinity, graph_of
-from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
+from kinfold.ops.agglomerate import (
+    MergeTree,
+    agglomerate,
+    agglomerate_sized,
+    by_size,
+    initial_clusters,
+    join_isolated,
+)
 from kinfold.ops.centres import at_centres
 from kinfold.ops.knn import neighbours
 from kinfold.ops.merge_tree import regrouped
@@ -262,6 +269,37 @@ def test_groups_without_edges_join_by_centres() -> None:
 def test_groups_without_edges_and_features_join_by_size() -> None:
     start = np.repeat([0, 1, 2], [5, 1, 3])
     np.testing.assert_array_equal(agglomerate(csr_array((9, 9)), start).merges, [[1, 2], [0, 3]])
+
+
+# --- isolated clusters ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_isolated_clusters_join_the_nearest(seed: int) -> None:
+    x, w, start = with_strays(seed)
+    k = start.max() + 1
+    member = np.eye(k)[start]
+    dense = w.toarray()
+    flow = ((dense @ member) * (dense.T @ member)).T @ member  # U(i -> j), both ways round
+    np.fill_diagonal(flow, 0)
+    alone = (flow.sum(axis=0) == 0) & (flow.sum(axis=1) == 0)
+    assert 0 < alone.sum() < k
+    centre = np.stack([x[start == c].mean(axis=0) for c in range(k)])
+    far = ((centre[:, None] - centre[None]) ** 2).sum(axis=-1)
+    np.fill_diagonal(far, np.inf)
+    label = np.arange(k)
+    for c in np.flatnonzero(alone):
+        label[label == label[c]] = label[far[c].argmin()]
+    same_partition(join_isolated(w, start, x), label[start])
+
+
+def test_nobody_isolated_or_nobody_else() -> None:
+    x, w, start = blobs(60, seed=0)
+    together = np.zeros(60, dtype=np.int64)
+    np.testing.assert_array_equal(join_isolated(w, together, x), together)
+    joined = join_isolated(w, start, x)
+    np.testing.assert_array_equal(join_isolated(graph_of(neighbours(x, 59)), start, x), start)
+    assert joined.max() <= start.max()
 
 
 # --- clusters of a size -----------------------------------------------------------------------------------------------

@@ -50,7 +50,14 @@ from kinfold.inputs import refuse_defects, refuse_unknown
 from kinfold.nn.backbones import Network, measure, network, torch7_init
 from kinfold.nn.heads import NeighborVote
 from kinfold.ops.affinity import graph_of
-from kinfold.ops.agglomerate import MergeTree, agglomerate, agglomerate_sized, by_size, initial_clusters
+from kinfold.ops.agglomerate import (
+    MergeTree,
+    agglomerate,
+    agglomerate_sized,
+    by_size,
+    initial_clusters,
+    join_isolated,
+)
 from kinfold.ops.batch_norm import measuring
 from kinfold.ops.centres import at_centres
 from kinfold.ops.estimate import estimate_clusters
@@ -71,6 +78,7 @@ FROZEN_PACE = 0.2  # of the learning rate, where only a head on a pretrained net
 VOTERS = 10  # neighbours that decide about a new image
 MEASURED = 1000  # images in a batch whose statistics batch norm takes anew
 STRONG = 0.8  # views of photographs, of SimCLR's
+MANY = 20  # clusters for each wanted one, above which the paper's preset lets no cluster be isolated
 DAMPENED_RATE = 0.01  # released; as its optimiser dampens the momentum by 0.9, the steps are those of the preset's rate
 
 RELEASED = ("anchor-gradient", "dampening", "batch-norm", "half-neighbors", "fast-update")
@@ -359,7 +367,7 @@ class JULE(DeepClusterer[JuleState]):
 
     def _chain(self, state: JuleState, near: Neighbours, features: Features) -> None:
         """The initial clusters, chains of nearest neighbours, from the largest to the smallest."""
-        state.tree, state.target = self._tree(near, features)
+        state.tree, state.target = self._tree(near, features, first=True)
         state.labels = by_size(state.tree.start)
         if state.tree.n_start <= state.target:  # nothing to merge or to learn from
             state.labels, state.settled = state.tree.cut(state.tree.n_start), True
@@ -440,28 +448,37 @@ class JULE(DeepClusterer[JuleState]):
         return neighbours(together, self._n_neighbors(len(together))), together
 
     def _tree(
-        self, near: Neighbours, features: Features, start: Labels | None = None, *, last: bool = False
+        self,
+        near: Neighbours,
+        features: Features,
+        start: Labels | None = None,
+        *,
+        first: bool = False,
+        last: bool = False,
     ) -> tuple[MergeTree, int]:
         """All merges from `start`, or from chains of neighbours, to one cluster; and how many are wanted.
 
-        While features are young an estimated number is kept on the safe side, at least the square root of n.
+        While features are young an estimated number is kept on the safe side, at least the square root of n. The
+        first chains are taken as they are, also where some are isolated.
         """
         if start is None:
             start = initial_clusters(near.index[:, 0])
             if start.max() + 1 < 2 * (self.n_clusters or 1):  # chains would leave too little to merge
                 start = np.arange(len(start))
         graph, options = self._graph(near), self._rule()
+        merge = partial(agglomerate, graph, n_clusters=1, features=features, **options)
         wanted, smallest = self.n_clusters, self._set("smallest")
-        if wanted is None or smallest == 0:
-            tree = agglomerate(graph, start, 1, features=features, **options)
         if wanted is None:
+            tree = merge(start=start)
             wanted = estimate_clusters(tree)
             if not last:
                 wanted = max(wanted, min(math.isqrt(len(start)), tree.n_start // 2))
+        if self.preset == "paper" and not first and start.max() + 1 > MANY * wanted:
+            start = join_isolated(graph, start, features)
         if smallest > 0:
             least = max(3.0, smallest * len(start) / wanted)
-            tree = agglomerate_sized(graph, start, wanted, smallest=least, features=features, **options)
-        return tree, wanted
+            return agglomerate_sized(graph, start, wanted, smallest=least, features=features, **options), wanted
+        return merge(start=start), wanted
 
     def _graph(self, near: Neighbours) -> csr_array:
         """Affinities of neighbours."""

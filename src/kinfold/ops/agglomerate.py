@@ -32,10 +32,11 @@ from scipy.sparse import coo_array, csr_array, triu
 from scipy.sparse.csgraph import connected_components
 
 from kinfold.errors import InputError
-from kinfold.ops.centres import join_small, join_unconnected
+from kinfold.ops.centres import join_small, join_unconnected, totals
+from kinfold.ops.knn import neighbours
 from kinfold.ops.merge_tree import Floats, Ints, MergeTree, by_size, continued, last_clusters
 
-__all__ = ["MergeTree", "agglomerate", "agglomerate_sized", "by_size", "initial_clusters"]
+__all__ = ["MergeTree", "agglomerate", "agglomerate_sized", "by_size", "initial_clusters", "join_isolated"]
 
 
 def initial_clusters(nearest: npt.NDArray[np.integer]) -> Ints:
@@ -62,6 +63,45 @@ def initial_clusters(nearest: npt.NDArray[np.integer]) -> Ints:
     graph = csr_array((np.ones(n, dtype=np.int8), (np.arange(n), nearest)), shape=(n, n))
     _, labels = connected_components(graph, directed=True, connection="weak")
     return np.asarray(labels, dtype=np.int64)
+
+
+def join_isolated(graph: csr_array, labels: npt.NDArray[np.integer], features: npt.NDArray[np.floating]) -> Ints:
+    """Clusters without an affinity to any other join the one of the nearest centre ``(n, n), (n,), (n, d) -> (n,)``.
+
+    No merge would ever reach them. The nearest one may be isolated, too.
+
+    Parameters
+    ----------
+    graph, labels, features
+        As the graph, start and features of `agglomerate`.
+
+    Raises
+    ------
+    InputError
+        As `agglomerate`.
+
+    Notes
+    -----
+    The released code of JULE does this at the start of a period, while there are over twenty times as many clusters
+    as wanted. There an empty cluster stays behind, which cannot be meant.
+
+    Examples
+    --------
+    >>> from kinfold.ops.affinity import affinity
+    >>> x = np.array([[0, 0], [0, 1], [3, 0], [3, 1], [9, 0]], dtype="float32")
+    >>> join_isolated(affinity(x, 2), np.array([0, 0, 1, 1, 2]), x)
+    array([0, 0, 1, 1, 1])
+    """
+    start = np.ascontiguousarray(labels, dtype=np.int64)
+    n_clusters = _check(graph, start, 1, 1, 0.0, features)
+    linked = _edges(_touches(csr_array(graph), start, n_clusters), start, n_clusters)[0]
+    isolated = np.setdiff1d(np.arange(n_clusters), linked)
+    if len(isolated) == 0 or n_clusters == 1:
+        return start
+    centre = totals(features, start, n_clusters) / np.bincount(start)[:, None]
+    to = np.arange(n_clusters)
+    to[isolated] = neighbours(centre, 1).index[isolated, 0]
+    return initial_clusters(to)[start]
 
 
 def agglomerate(
@@ -171,8 +211,8 @@ def agglomerate_sized(
 
     Notes
     -----
-    Our deviation; the released code has a rule for isolated clusters only while there are more than twenty times
-    ``n_clusters``.
+    Our deviation; the released code has a rule for clusters that are isolated at a period's start, see
+    `join_isolated`.
 
     Examples
     --------
