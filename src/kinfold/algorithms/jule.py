@@ -467,18 +467,18 @@ class JULE(DeepClusterer[JuleState]):
                 start = np.arange(len(start))
         graph, options = self._graph(near), self._rule()
         merge = partial(agglomerate, graph, n_clusters=1, features=features, **options)
-        wanted, smallest = self.n_clusters, self._set("smallest")
+        wanted, smallest, tree = self.n_clusters, self._set("smallest"), None
         if wanted is None:
             tree = merge(start=start)
             wanted = estimate_clusters(tree)
             if not last:
                 wanted = max(wanted, min(math.isqrt(len(start)), tree.n_start // 2))
         if self.preset == "paper" and not first and start.max() + 1 > MANY * wanted:
-            start = join_isolated(graph, start, features)
+            start, tree = join_isolated(graph, start, features), None
         if smallest > 0:
             least = max(3.0, smallest * len(start) / wanted)
             return agglomerate_sized(graph, start, wanted, smallest=least, features=features, **options), wanted
-        return merge(start=start), wanted
+        return merge(start=start) if tree is None else tree, wanted
 
     def _graph(self, near: Neighbours) -> csr_array:
         """Affinities of neighbours."""

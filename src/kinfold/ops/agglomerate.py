@@ -32,7 +32,7 @@ from scipy.sparse import coo_array, csr_array, triu
 from scipy.sparse.csgraph import connected_components
 
 from kinfold.errors import InputError
-from kinfold.ops.centres import join_small, join_unconnected, totals
+from kinfold.ops.centres import centres, join_small, join_unconnected
 from kinfold.ops.knn import neighbours
 from kinfold.ops.merge_tree import Floats, Ints, MergeTree, by_size, continued, last_clusters
 
@@ -98,9 +98,8 @@ def join_isolated(graph: csr_array, labels: npt.NDArray[np.integer], features: n
     isolated = np.setdiff1d(np.arange(n_clusters), linked)
     if len(isolated) == 0 or n_clusters == 1:
         return start
-    centre = totals(features, start, n_clusters) / np.bincount(start)[:, None]
     to = np.arange(n_clusters)
-    to[isolated] = neighbours(centre, 1).index[isolated, 0]
+    to[isolated] = neighbours(centres(features, start, n_clusters), 1).index[isolated, 0]
     return initial_clusters(to)[start]
 
 

@@ -28,6 +28,18 @@ def totals(features: npt.NDArray[np.floating], labels: Ints, n_clusters: int) ->
     return np.asarray(member.T @ np.asarray(features, dtype=np.float64), dtype=np.float64)
 
 
+def centres(features: npt.NDArray[np.floating], labels: Ints, n_clusters: int) -> Floats:
+    """Mean features of every cluster, each of them used ``(n, d), (n,) -> (k, d)``.
+
+    Examples
+    --------
+    >>> centres(np.array([[1.0], [2.0], [4.0]]), np.array([0, 1, 1]), 2)
+    array([[1.],
+           [3.]])
+    """
+    return totals(features, labels, n_clusters) / np.bincount(labels, minlength=n_clusters)[:, None]
+
+
 def nearest_centre(query: Floats, centre: Floats, block: int = 4096) -> Ints:
     """Position of the nearest centre, the first among equals ``(q, d), (k, d) -> (q,)``.
 
@@ -57,8 +69,7 @@ def at_centres(features: npt.NDArray[np.floating], labels: Ints) -> Ints:
     array([0, 0, 1, 1])
     """
     n_clusters = int(labels.max()) + 1
-    centre = totals(features, labels, n_clusters) / np.bincount(labels, minlength=n_clusters)[:, None]
-    moved = nearest_centre(np.asarray(features), centre)
+    moved = nearest_centre(np.asarray(features), centres(features, labels, n_clusters))
     while True:  # who is held back may be missed where the others went
         emptied = np.bincount(moved, minlength=n_clusters) == 0
         if not emptied.any():
@@ -89,7 +100,7 @@ def join_small(tree: MergeTree, n_level: int, smallest: float, features: npt.NDA
     """
     n_kept = tree.n_start - n_level
     nodes, labels, size = np.unique(tree.nodes(n_level)[tree.start], return_inverse=True, return_counts=True)
-    centre = totals(features, labels, len(size)) / size[:, None]
+    centre = centres(features, labels, len(size))
     large, small = np.flatnonzero(size >= smallest), np.flatnonzero(size < smallest)
     small = small[np.argsort(size[small], kind="stable")]
     target = large[nearest_centre(centre[small], centre[large])]
